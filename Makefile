@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh machine with Python 3.11 and make:
+#   make demo   install, then phantom images → audit → train → evaluate → report
+#   make test   install, then run all tests
+# Each target makes the environment it needs; `make PYTHON=python3.12 test` uses another Python.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := timm,serve,onnx,explain,tune,pacs
+PYTEST_WORKERS ?= 2
+
+.PHONY: install demo test lint check bench docs constraints clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet 'uv>=0.5'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+	  --editable '.[$(EXTRAS)]' --group dev --group docs
+	touch $@
+
+demo: install
+	$(BIN)/pellucid demo oct --out demo/oct --overwrite
+
+test: install
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup src tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: install
+	$(BIN)/python benchmarks/phantoms.py --json benchmarks/results/phantoms.json
+	$(BIN)/python benchmarks/start.py --json benchmarks/results/start.json
+	$(BIN)/python benchmarks/training.py --json benchmarks/results/training.json
+
+docs: install
+	$(BIN)/mkdocs build --strict --quiet --site-dir site
+
+# Renew the pins from what is installed now; names and versions only.
+constraints: install
+	{ echo '# What CI tested: names and versions only. Made by `make constraints`.'; \
+	  $(BIN)/uv pip freeze --python $(BIN)/python --exclude-editable \
+	  | grep -v -E '^(pip|uv|setuptools)=='; } > constraints.txt.new
+	mv constraints.txt.new constraints.txt
+
+clean:
+	rm -rf $(VENV) site dist demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
