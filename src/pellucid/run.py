@@ -1,0 +1,163 @@
+"""The run folder: which file of a run is where, and how each of our small ones is read.
+
+    RUN/ plan.yaml  index.csv (with split)  audit.json  history.csv  run.json  checkpoints/
+         predictions/<split>.csv  pictures/  evaluation.json  report.html  bundle/
+
+Each stage reads the file that the stage before it wrote, so any stage can be run again alone.
+This module knows names and places; it does not know what a stage does.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pellucid.errors import UsageError
+from pellucid.storage import write_json, write_text
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "pydicom")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, by name of what it holds."""
+
+    folder: Path
+
+    @property
+    def plan_path(self) -> Path:
+        """Every hyperparameter, with its reason."""
+        return self.folder / "plan.yaml"
+
+    @property
+    def index_path(self) -> Path:
+        """The dataset's table with the split."""
+        return self.folder / "index.csv"
+
+    @property
+    def audit_path(self) -> Path:
+        """What is wrong with the data."""
+        return self.folder / "audit.json"
+
+    @property
+    def facts_path(self) -> Path:
+        """Command, versions, seeds, network, times."""
+        return self.folder / "run.json"
+
+    @property
+    def evaluation_path(self) -> Path:
+        """How good the classifier is."""
+        return self.folder / "evaluation.json"
+
+    @property
+    def report_path(self) -> Path:
+        """The page for people."""
+        return self.folder / "report.html"
+
+    @property
+    def bundle_path(self) -> Path:
+        """The trained artefact."""
+        return self.folder / "bundle"
+
+    @property
+    def augmentations_path(self) -> Path:
+        """One training image as augmentation shows it to the network."""
+        return self.folder / "pictures" / "augmentations.png"
+
+    def predictions_path(self, split: str) -> Path:
+        """The predictions table of one split."""
+        return self.folder / "predictions" / f"{split}.csv"
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The document of `evaluation.json`."""
+        return dict(json.loads(self.evaluation_path.read_text(encoding="utf-8")))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The document of `run.json`; empty before it is written."""
+        if not self.facts_path.is_file():
+            return {}
+        return dict(json.loads(self.facts_path.read_text(encoding="utf-8")))
+
+    def add_facts(self, **facts: Any) -> None:
+        """Add to `run.json`."""
+        write_json(self.facts_path, {**self.facts, **facts})
+
+    def save_index(self, table: pd.DataFrame) -> None:
+        """Write the dataset's table with its split."""
+        write_text(self.index_path, table.to_csv(index=False))
+
+    def load_index(self) -> pd.DataFrame:
+        """The dataset's table as the run split it; every value a string, as it was written."""
+        table = pd.read_csv(self.index_path, dtype=str, keep_default_na=False, na_values=[""])
+        table["frame"] = table["frame"].astype(int)
+        return table
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the split and the plan stand, so that training can go on from here."""
+        return self.plan_path.is_file() and self.index_path.is_file()
+
+
+def open_run(folder: Path, *, resume: bool, overwrite: bool) -> Run:
+    """The run folder to write into, made new.
+
+    Raises `UsageError` when it exists, holds anything and neither resume nor overwrite is wanted;
+    overwrite removes only a folder that holds a run.
+    """
+    run = Run(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"The run folder {folder} is a file", remedy="Choose another --out.")
+    holds_something = folder.is_dir() and any(folder.iterdir())
+    if holds_something and overwrite:
+        if not (run.facts_path.is_file() or run.is_started):
+            raise UsageError(
+                f"{folder} is not a run folder, so it is not overwritten",
+                remedy="Choose another --out.",
+            )
+        shutil.rmtree(folder)
+    elif holds_something and not resume:
+        raise UsageError(
+            f"The run folder {folder} exists",
+            remedy="Choose another --out, or continue that run with --resume.",
+        )
+    return run
+
+
+def find_run(folder: Path) -> Run:
+    """An existing run folder with predictions; raises `UsageError` otherwise."""
+    if not folder.is_dir():
+        raise UsageError(f"There is no run folder at {folder}")
+    if not any((folder / "predictions").glob("*.csv")):
+        raise UsageError(
+            f"{folder} holds no predictions",
+            remedy="If the run was interrupted, finish it with `pellucid train … --resume`.",
+        )
+    return Run(folder)
+
+
+def versions() -> dict[str, str]:
+    """The versions that a figure depends on; nothing of the packages is imported."""
+    from pellucid import __version__
+
+    found = {"pellucid": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def now() -> str:
+    """The time as ISO 8601, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

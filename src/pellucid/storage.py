@@ -1,0 +1,54 @@
+"""Writing our own small files so that a reader finds the old one or the new one, never half of one.
+
+Knows bytes and paths; it does not know what stands in the files.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pellucid.errors import UsageError
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Replace `path` by `data` in one step, through a temporary file beside it.
+
+    Raises `UsageError` when the disk is full or the folder cannot be written; the old file stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Replace `path` by `text` (UTF-8) in one step."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, document: Any) -> Path:
+    """Replace `path` by a JSON document in one step; NaN is refused, since JSON has none."""
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    return write_text(path, text + "\n")
+
+
+def cannot_write(path: Path, error: OSError) -> UsageError:
+    """The plain error for a file that could not be written."""
+    if error.errno == errno.ENOSPC:
+        return UsageError(
+            f"The disk is full: {path} could not be written",
+            remedy="Free some space and run the same command again with --resume.",
+        )
+    return UsageError(f"{path} cannot be written", error.strerror or type(error).__name__)
