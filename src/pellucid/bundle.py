@@ -63,7 +63,7 @@ def save_bundle(folder: Path, bundle: Bundle) -> Path:
     }
     temporary = card_path.with_suffix(".tmp")
     temporary.write_text(json.dumps(card, indent=1, ensure_ascii=False), encoding="utf-8")
-    os.replace(temporary, card_path)
+    temporary.replace(card_path)
     return folder
 
 
@@ -134,5 +134,3 @@ def _sha256(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
-
-
