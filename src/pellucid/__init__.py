@@ -1,4 +1,4 @@
-"""Pellucid: labelled medical images in, a classifier that one can see through out.
+r"""Pellucid: labelled medical images in, a classifier that one can see through out.
 
 The way of the data; each arrow is one verb, the same in Python and on the command line::
 
@@ -9,7 +9,7 @@ The way of the data; each arrow is one verb, the same in Python and on the comma
     Bundle ─ predict ─▶ Predictions ─ evaluate ─▶ Evaluation ─ report ─▶ report.html
 
     import pellucid
-    dataset = pellucid.read_dataset("chest_xray", patient_pattern=r"(person\\d+|IM-\\d+)")
+    dataset = pellucid.read_dataset("chest_xray", patient_pattern=r"(person\d+|IM-\d+)")
     run = pellucid.train(dataset, out="runs/chest")
     print(run.evaluation["blocks"][0]["metrics"]["auroc"])
 

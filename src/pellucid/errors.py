@@ -10,7 +10,7 @@
     ├── ReadError            one image file cannot be read (it is set aside, the run goes on)
     ├── PlanError            a hyperparameter is unknown, out of range or does not fit the data
     ├── TrainingError        training cannot go on (a loss that is not finite, a full disk)
-    ├── BundleError          a bundle, checkpoint or weights file is damaged, newer or of another kind
+    ├── BundleError          a bundle, checkpoint or weights file is damaged, newer, or another kind
     └── CheckFailed          exit code 1: the work was done and a check did not hold
 
 A message is the rule, then the value found, then the remedy:

@@ -115,4 +115,3 @@ def list_image_files(images: Iterable[str | os.PathLike[str]]) -> list[Path]:
     if not paths:
         raise UsageError("There is no image to predict", remedy="Give image files or a folder.")
     return paths
-
