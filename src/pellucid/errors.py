@@ -22,7 +22,7 @@ from __future__ import annotations
 
 
 class PellucidError(Exception):
-    """Any error that the user can cause and mend. `rule`, `found` and `remedy` are plain sentences."""
+    """Any error that the user can cause and mend: a rule, what was found, and the remedy."""
 
     exit_code = 2
 
