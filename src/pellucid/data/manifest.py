@@ -1,0 +1,282 @@
+"""A manifest: a CSV or Parquet table with a row an image.
+
+Every cell is text: `001` stays `001`, and only an empty cell is missing ("NA" and "None" may be
+classes). Paths are relative to the manifest's folder; a manifest is the user's own list, so it may
+also name absolute paths and folders above itself. Every column without a role is a fact.
+This module opens no image and merges no class.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pellucid.data.listing import RESERVED, SPLIT_WORDS, Choices, Listing, count, some
+from pellucid.errors import ManifestError, UsageError, did_you_mean
+
+FILE_NAMES = ("filename", "file_name", "filepath", "file_path", "file")
+IMAGE_NAMES = ("image_path", "path", *FILE_NAMES, "image", "image_file", "img_path", "img")
+LABEL_NAMES = ["label", "labels", "class", "diagnosis", "finding", "target"]
+PATIENT_NAMES = ["patient_id", "patientid", "patient", "subject_id", "subjectid", "subject"]
+TAKEN_LATER = ("target", "y_true", *RESERVED)  # columns that a predictions table has of its own
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column of a manifest is what."""
+
+    image: str
+    labels: tuple[str, ...]
+    patient: str | None
+    split: str | None
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column with a role."""
+        others = [self.patient, self.split]
+        return [self.image, *self.labels, *(name for name in others if name)]
+
+
+def read_manifest(path: Path, choices: Choices) -> Listing:
+    """List the images of a manifest.
+
+    `image_id` is the path as the manifest gives it, with forward slashes. Columns that the user
+    did not name are found by their usual names, and a note says which were taken. Raises
+    `ManifestError`.
+    """
+    choices.refuse(["patients"], "a manifest (use --patient-column)")
+    table = read_table(path)
+    notes: list[str] = []
+    roles = _find_roles(table, choices, notes)
+    listing = pd.DataFrame({"image_id": _image_ids(table[roles.image], roles.image)})
+    listing["image_path"] = _locate(listing["image_id"], path)
+    listing["frame"] = 0
+    _check_once(listing)
+    if roles.patient:
+        listing["patient_id"] = table[roles.patient]
+    for name in roles.labels:
+        listing[name] = table[name]
+    facts = _facts(table, roles, notes)
+    listing = pd.concat([listing, facts], axis=1)
+    if roles.split:
+        listing["split"] = _splits(table[roles.split], roles.split)
+    listing = _labelled(listing, roles.labels, notes)
+    return Listing(listing, roles.labels, path.stem, facts=tuple(facts.columns), notes=notes)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV, TSV or Parquet table as text, an empty cell as missing; raises `ManifestError`.
+
+    White space around a cell is dropped. A CSV may be separated by commas, semicolons or tabs.
+    """
+    if not path.is_file():
+        raise ManifestError("No such table", str(path))
+    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    table = _read_parquet(path) if is_parquet else _read_csv(path)
+    table.columns = [str(name).strip() for name in table.columns]
+    twice = [name for name, times in Counter(table.columns).items() if times > 1]
+    if twice:
+        raise ManifestError("Column names must differ", f"{some(twice)} more than once in {path}")
+    if table.empty:
+        raise ManifestError("A table needs at least one row under its header", f"none in {path}")
+    for name in table.columns:
+        table[name] = table[name].str.strip()
+    return table.mask(table == "")
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            separator = max(",;\t", key=header.count)
+            file.seek(0)
+            rows = [row for row in csv.reader(file, delimiter=separator, strict=True) if any(row)]
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"{path} must be a CSV table in UTF-8", "bytes that are no text", "Save it as UTF-8."
+        ) from error
+    except (OSError, csv.Error) as error:
+        raise ManifestError(f"{path} must be a CSV table", str(error)) from error
+    if not rows or "\0" in header:
+        raise ManifestError(f"{path} must be a CSV table", "an empty file" if not rows else "bytes")
+    uneven = [number for number, row in enumerate(rows, 1) if len(row) != len(rows[0])]
+    if uneven:
+        raise ManifestError(
+            f"Every row of {path} must have {count(len(rows[0]), 'cell')}",
+            f"{len(rows[uneven[0] - 1])} in row {uneven[0]}",
+            "Put quotes around cells that hold a separator.",
+        )
+    return pd.DataFrame(rows[1:], columns=rows[0], dtype=str)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """A Parquet table as text; whole numbers that pandas holds as floats lose their `.0`."""
+    from pyarrow import ArrowException
+
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError, ArrowException) as error:
+        raise ManifestError(f"{path} must be a Parquet table", str(error).split("\n")[0]) from error
+    columns = {}
+    for position, name in enumerate(table.columns):
+        column = table.iloc[:, position]
+        if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+            column = column.astype("Int64")
+        columns[name] = column.astype(object).where(column.notna(), "").astype(str)
+    return pd.DataFrame(columns, dtype=str).reset_index(drop=True)
+
+
+def _find_roles(table: pd.DataFrame, choices: Choices, notes: list[str]) -> Roles:
+    columns = list(table.columns)
+    image = choices.image_column or _usual(columns, IMAGE_NAMES)
+    if not image:
+        raise ManifestError(
+            "The column of image paths has no usual name",
+            f"the columns {some(columns, 20)}",
+            "Name it with --image-column.",
+        )
+    labels = tuple(choices.label_columns or ())
+    if not labels:
+        labels = (_usual_label(columns),)
+        notes.append(f"The labels are those of column {labels[0]!r}, found by its name.")
+    patient = choices.patient_column
+    if not patient and not choices.patient_pattern:
+        patient = _usual(columns, PATIENT_NAMES)
+        if patient:
+            notes.append(f"The patients are those of column {patient!r}, found by its name.")
+    split = choices.split_column or _usual_split(table)
+    if split and not choices.split_column:
+        notes.append(f"The splits are those of column {split!r}, found by its name.")
+    roles = Roles(image, labels, patient, split)
+    _check_roles(roles, columns, choices)
+    return roles
+
+
+def _check_roles(roles: Roles, columns: list[str], choices: Choices) -> None:
+    for name in roles.columns:
+        if name not in columns:
+            raise ManifestError(
+                f"The manifest has {count(len(columns), 'column')} and must have the one named",
+                repr(name),
+                did_you_mean(name, columns),
+            )
+    twice = [name for name, times in Counter(roles.columns).items() if times > 1]
+    if twice:
+        raise ManifestError(
+            "A column of the manifest has one role (image, label, patient or split)",
+            f"{some(twice)} in more than one",
+            "Choose the column of classes with --label-column.",
+        )
+    wrong = [name for name in roles.labels if name in RESERVED]
+    if wrong:
+        raise ManifestError(
+            f"A label column cannot be named {', '.join(RESERVED)}",
+            repr(wrong[0]),
+            "Rename the column.",
+        )
+    if choices.patient_column and choices.patient_pattern:
+        raise UsageError("Patients come from --patient-column or --patient-pattern, not from both")
+
+
+def _usual(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """The first column with one of the usual names, in the order of the names."""
+    lower = {column.casefold().replace(" ", "_"): column for column in reversed(columns)}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def _usual_label(columns: list[str]) -> str:
+    """The label column when the user named none; two candidates are not decided by guessing."""
+    usual = [name for name in columns if name.casefold() in LABEL_NAMES]
+    if len(usual) != 1:
+        raise ManifestError(
+            "The label column must be named when it is not plain which one it is",
+            f"the columns {some(columns, 20)}",
+            "Name it with --label-column (repeat it for several targets).",
+        )
+    return usual[0]
+
+
+def _usual_split(table: pd.DataFrame) -> str | None:
+    """A column "split" whose values are words for splits; any other column "split" is a fact."""
+    name = _usual(list(table.columns), ["split"])
+    if name and table[name].str.casefold().isin(list(SPLIT_WORDS)).all():
+        return name
+    return None
+
+
+def _image_ids(paths: pd.Series[str], column: str) -> pd.Series[str]:
+    empty = paths.isna()
+    if empty.any():
+        raise ManifestError(
+            f"Every row needs an image in column {column!r}",
+            f"{count(int(empty.sum()), 'row')} without, the first in row {int(empty.argmax()) + 1}",
+        )
+    slashed = paths.str.replace("\\", "/") if os.sep == "/" else paths
+    return slashed.map(os.path.normpath).str.replace(os.sep, "/").astype(str)
+
+
+def _locate(image_ids: pd.Series[str], manifest: Path) -> pd.Series[str]:
+    """Absolute paths; raises `ManifestError` with the first files that do not exist."""
+    folder = str(manifest.resolve().parent)
+    paths = [os.path.normpath(os.path.join(folder, name)) for name in image_ids]  # noqa: PTH118  many files
+    lost = [
+        name
+        for name, path in zip(image_ids, paths, strict=True)
+        if not os.path.isfile(path)  # noqa: PTH113  many files
+    ]
+    if lost:
+        raise ManifestError(
+            f"Every image of the manifest must exist below {folder}",
+            f"{len(lost):,} of {len(paths):,} that do not: {some(lost)}",
+            "Paths are relative to the manifest's folder.",
+        )
+    return pd.Series(paths, index=image_ids.index, dtype=str)
+
+
+def _check_once(listing: pd.DataFrame) -> None:
+    again = listing.loc[listing["image_path"].duplicated(), "image_id"].unique()
+    if len(again):
+        raise ManifestError(
+            "An image has one row (several labels are several columns)",
+            f"{len(again):,} with two or more: {some(list(again))}",
+        )
+
+
+def _facts(table: pd.DataFrame, roles: Roles, notes: list[str]) -> pd.DataFrame:
+    """The other columns; a name that Pellucid's own tables use gets "manifest_" in front."""
+    facts = table.drop(columns=roles.columns).dropna(axis=1, how="all")
+    taken = [*TAKEN_LATER, *roles.labels]
+    new = {
+        name: f"manifest_{name}"
+        for name in facts.columns
+        if name in taken or name.startswith(("logit_", "probability_"))
+    }
+    if new:
+        notes.append(f"Renamed, since the name is taken: {some([*new])} (now manifest_…).")
+    return facts.rename(columns=new)
+
+
+def _splits(words: pd.Series[str], column: str) -> pd.Series[str]:
+    splits = words.str.casefold().map(SPLIT_WORDS)
+    wrong = words[splits.isna()]
+    if len(wrong):
+        first = "an empty cell" if pd.isna(wrong.iloc[0]) else repr(wrong.iloc[0])
+        raise ManifestError(
+            f"Column {column!r} must say train, validation, test or external_test",
+            f"{first} ({count(len(wrong), 'row')} like this)",
+        )
+    return splits.astype(str)
+
+
+def _labelled(listing: pd.DataFrame, targets: tuple[str, ...], notes: list[str]) -> pd.DataFrame:
+    """Leave out rows that have no label for any target."""
+    bare = listing[list(targets)].isna().all(axis=1)
+    if bare.any():
+        notes.append(f"{count(int(bare.sum()), 'row')} without any label left out.")
+    return listing[~bare].reset_index(drop=True)
