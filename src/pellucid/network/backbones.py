@@ -1,0 +1,201 @@
+"""Backbones: an image in, a feature map out, (n, channels, H, W) → (n, n_features, h, w).
+
+`plain` is made of blocks; VGG and ResNet are torchvision's, without pooling and classifier, so
+layer names such as `layer4.2.bn2` and published weights fit; `timm:NAME` is any convolutional
+network of the timm package. No activation works in place: what a hook sees of a layer must still
+be that layer's output when the next one has run. This module knows no targets and loads no weights.
+"""
+# ruff: noqa: RUF002, RUF003 - × is how sizes are written
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet, vgg
+
+from pellucid.errors import MissingPackage, PlanError, did_you_mean
+from pellucid.network.layers import build_activation, build_convolution, build_norm, build_pooling
+from pellucid.network.spec import RESNETS, STEM_POOLING_FROM, TIMM, VGGS, Block, NetworkSpec
+
+_VGG_PLANS = {"11": "A", "13": "B", "16": "D", "19": "E"}
+
+_RESNET_PLANS: dict[str, tuple[type[nn.Module], list[int]]] = {
+    "resnet18": (resnet.BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (resnet.BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (resnet.Bottleneck, [3, 4, 6, 3]),
+    "resnet101": (resnet.Bottleneck, [3, 4, 23, 3]),
+    "resnet152": (resnet.Bottleneck, [3, 8, 36, 3]),
+}
+
+
+def build_backbone(spec: NetworkSpec) -> nn.Module:
+    """The backbone that the spec names, with fresh weights and an attribute `n_features`.
+
+    Draws from torch's global generator. Raises `MissingPackage` for `timm:` without timm and
+    `PlanError` for an unknown timm network.
+    """
+    if spec.name.startswith(TIMM):
+        return TimmBackbone(spec)
+    if spec.name in VGGS:
+        backbone: nn.Module = VGGBackbone(spec.name, spec.channels)
+    elif spec.name in RESNETS:
+        backbone = ResNetBackbone(spec)
+    else:
+        backbone = PlainBackbone(spec.channels, spec.blocks)
+    _initialise(backbone)
+    return backbone
+
+
+class PlainBlock(nn.Module):
+    """Convolution, then norm, activation and pooling, each as the block's spec names it."""
+
+    def __init__(self, n_in: int, block: Block) -> None:
+        super().__init__()
+        self.conv = build_convolution(n_in, block)
+        self.norm = build_norm(block.norm, block.channels)
+        self.activation = build_activation(block.activation)
+        self.pooling = build_pooling(block.pooling)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, n_in, h, w) → (n, block.channels, h', w')."""
+        y: Tensor = self.pooling(self.activation(self.norm(self.conv(x))))
+        return y
+
+
+class PlainBackbone(nn.Sequential):
+    """The lecture's plain CNN: block after block, named `0`, `1`, …."""
+
+    def __init__(self, channels: int, blocks: tuple[Block, ...]) -> None:
+        inputs = [channels, *(block.channels for block in blocks[:-1])]
+        super().__init__(*(PlainBlock(n, block) for n, block in zip(inputs, blocks, strict=True)))
+        self.n_features = blocks[-1].channels
+
+
+class VGGBackbone(nn.Module):
+    """The convolutional part of torchvision's VGG, under its name there, `features`.
+
+    Simonyan and Zisserman 2015, "Very deep convolutional networks".
+    """
+
+    def __init__(self, name: str, channels: int) -> None:
+        super().__init__()
+        plan = _VGG_PLANS[name[3:5]]
+        self.features = vgg.make_layers(vgg.cfgs[plan], batch_norm=name.endswith("_bn"))
+        self.features[0] = _with_inputs(self.features[0], channels)
+        self.n_features = 512
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, H, W) → (n, 512, H // 32, W // 32)."""
+        y: Tensor = self.features(x)
+        return y
+
+
+class ResNetBackbone(resnet.ResNet):  # type: ignore[misc]
+    """torchvision's ResNet without its pooling and classifier. He et al. 2016.
+
+    With the small stem `conv1` is 3×3 with stride 1, and `maxpool` stays only from 33 pixels on:
+    at 28 pixels the standard stem would leave one pixel for `layer4`.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        block, depths = _RESNET_PLANS[spec.name]
+        super().__init__(block, depths)
+        self.n_features = int(self.fc.in_features)
+        del self.avgpool, self.fc
+        if spec.small_stem:
+            self.conv1 = nn.Conv2d(spec.channels, 64, 3, stride=1, padding=1, bias=False)
+            if spec.image_size < STEM_POOLING_FROM:
+                self.maxpool = nn.Identity()
+        else:
+            self.conv1 = _with_inputs(self.conv1, spec.channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, H, W) → (n, n_features, h, w)."""
+        y = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        z: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(y))))
+        return z
+
+
+class TimmBackbone(nn.Module):
+    """A convolutional network of timm without its classifier, as `model`."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.model = create_timm(spec.name, in_chans=spec.channels)
+        _check_feature_map(self.model, spec)
+        self.n_features: int = self.model.num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, H, W) → (n, n_features, h, w)."""
+        y: Tensor = self.model.forward_features(x)
+        return y
+
+
+def create_timm(name: str, **options: Any) -> Any:
+    """The timm network `timm:NAME` without classifier; options go to `timm.create_model`."""
+    try:
+        import timm
+    except ImportError as error:
+        raise MissingPackage(
+            f"The network {name!r} needs the package timm",
+            "",
+            'Install it: pip install "pellucid[timm]"',
+        ) from error
+    plain_name = name.removeprefix(TIMM)
+    if not timm.is_model(plain_name.split(".")[0]):
+        remedy = did_you_mean(plain_name, timm.list_models()) if plain_name else ""
+        if not remedy.startswith("Did"):
+            remedy = "timm.list_models() lists the names."
+        raise PlanError("The network must be one timm knows", repr(plain_name), remedy)
+    return timm.create_model(plain_name, num_classes=0, global_pool="", **options)
+
+
+def _check_feature_map(model: Any, spec: NetworkSpec) -> None:
+    """Try the timm network on one empty image: it must give (1, n_features, h, w)."""
+    image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size)
+    training = model.training
+    try:
+        with torch.no_grad():
+            shape = tuple(model.eval().forward_features(image).shape)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or ["it fails"])[0][:120]
+        raise PlanError(
+            f"{spec.name} does not take images of {spec.image_size} pixels ({reason})",
+            remedy="Use the image size it was made for, with --set image_size=224 for most.",
+        ) from error
+    model.train(training)
+    if len(shape) != 4 or shape[1] != model.num_features:
+        raise PlanError(
+            f"{spec.name} gives no feature map (channel, row, column)",
+            f"the shape {shape[1:]}",
+            "Choose a convolutional network such as timm:convnext_atto.",
+        )
+
+
+def _with_inputs(convolution: nn.Conv2d, channels: int) -> nn.Conv2d:
+    """The same convolution for another number of input channels, with fresh weights."""
+    return nn.Conv2d(
+        channels,
+        convolution.out_channels,
+        convolution.kernel_size,  # type: ignore[arg-type]
+        stride=convolution.stride,  # type: ignore[arg-type]
+        padding=convolution.padding,  # type: ignore[arg-type]
+        bias=convolution.bias is not None,
+    )
+
+
+def _initialise(backbone: nn.Module) -> None:
+    """Kaiming initialisation that keeps the variance forward (He et al. 2015); biases 0.
+
+    torchvision keeps it backward (fan-out), which in a VGG without norm shrinks the features to
+    a few per cent from the first layer to the last, so that it hardly starts to learn.
+    """
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.ReLU):
+            module.inplace = False

@@ -1,0 +1,197 @@
+"""The network layer by layer, as the lecture writes it: f = head ∘ global pooling ∘ backbone.
+
+Shapes are measured by running the network once on an empty image, not derived. The rows are plain
+data for the screen, the run folder and the report. This module changes nothing in the classifier.
+"""
+# ruff: noqa: RUF001, RUF003 - × is how sizes are written
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.network.classifier import Classifier, NetworkSpec, target_name
+from pellucid.network.layers import PADDING_MODES, GlobalPooling
+
+MAX_WIDTH = 100
+_MODE_NAMES: dict[str, str] = {torchs: ours for ours, torchs in PADDING_MODES.items()}
+_HEADINGS = ("layer", "what it does", "output", "parameters")
+
+_KINDS: dict[type[nn.Module], str] = {
+    nn.Conv2d: "Convolution",
+    nn.BatchNorm2d: "Batch normalisation",
+    nn.InstanceNorm2d: "Instance normalisation",
+    nn.GroupNorm: "Group normalisation",
+    nn.MaxPool2d: "Max pooling",
+    nn.AvgPool2d: "Average pooling",
+    nn.Linear: "Fully connected",
+    nn.LeakyReLU: "Leaky ReLU",
+}
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer as it is run. `output_shape` has no batch axis: (C, H, W) or (C,).
+
+    A layer that is run twice has two rows; its parameters count in the first.
+    """
+
+    name: str
+    kind: str
+    hyperparameters: str
+    output_shape: tuple[int, ...]
+    parameters: int
+
+
+def network_formula(spec: NetworkSpec) -> str:
+    """The composition, to be read from right to left.
+
+    >>> network_formula(NetworkSpec(name="resnet18", channels=1, image_size=64))
+    'f = head ∘ global average pooling ∘ resnet18'
+    """
+    dropout = "dropout ∘ " if spec.dropout else ""
+    return f"f = head ∘ {dropout}global {spec.global_pooling} pooling ∘ {spec.name}"
+
+
+def summarise(classifier: Classifier, spec: NetworkSpec) -> list[LayerRow]:
+    """One row a layer, in the order of execution, for an image as `spec` says.
+
+    Runs one empty image through without gradients, in evaluation mode; the modes are put back.
+    """
+    rows: list[LayerRow] = []
+    counted: set[int] = set()
+    modes = {module: module.training for module in classifier.modules()}
+    device = next(classifier.parameters()).device
+    image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size, device=device)
+    handles = [
+        module.register_forward_hook(partial(_record, rows, counted, name))
+        for name, module in classifier.named_modules()
+        if not list(module.children()) and not isinstance(module, nn.Identity)
+    ]
+    try:
+        with torch.no_grad():
+            classifier.eval()(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+    return rows
+
+
+def _record(
+    rows: list[LayerRow], counted: set[int], name: str, module: nn.Module, _: Any, output: Tensor
+) -> None:
+    fresh = [p for p in module.parameters(recurse=False) if id(p) not in counted]
+    counted.update(id(p) for p in fresh)
+    if name.startswith("heads."):
+        name = f"head of {target_name(name.removeprefix('heads.'))}"
+    rows.append(
+        LayerRow(
+            name,
+            _kind(module),
+            _hyperparameters(module),
+            tuple(output.shape[1:]),
+            sum(p.numel() for p in fresh),
+        )
+    )
+
+
+def _kind(module: nn.Module) -> str:
+    if isinstance(module, GlobalPooling):
+        return f"Global {module.kind} pooling"
+    for layer, kind in _KINDS.items():
+        if isinstance(module, layer):
+            return kind
+    return type(module).__name__
+
+
+def _hyperparameters(module: nn.Module) -> str:
+    if isinstance(module, nn.Conv2d):
+        return _convolution_text(module)
+    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+        window = f"kernel {_by(module.kernel_size)}, stride {_one(module.stride)}"
+        return window + (f", padding {_one(module.padding)}" if _one(module.padding) != "0" else "")
+    if isinstance(module, nn.Linear):
+        bias = "bias" if module.bias is not None else "no bias"
+        return f"{module.in_features}→{module.out_features}, {bias}"
+    if isinstance(module, nn.BatchNorm2d | nn.InstanceNorm2d):
+        return f"{module.num_features}"
+    if isinstance(module, nn.GroupNorm):
+        return f"{module.num_channels}, groups {module.num_groups}"
+    if isinstance(module, nn.Dropout):
+        return f"probability {module.p:g}"
+    if isinstance(module, nn.LeakyReLU):
+        return f"slope {module.negative_slope:g}"
+    return ""
+
+
+def _convolution_text(module: nn.Conv2d) -> str:
+    parts = [
+        f"{module.in_channels}→{module.out_channels}",
+        f"kernel {_by(module.kernel_size)}",
+        f"stride {_one(module.stride)}",
+        f"padding {_one(module.padding)}",
+    ]
+    if any(module.padding):
+        parts[-1] += f" ({_MODE_NAMES.get(module.padding_mode, module.padding_mode)})"
+    if module.groups > 1:
+        parts.append(f"groups {module.groups}")
+    parts.append("bias" if module.bias is not None else "no bias")
+    return ", ".join(parts)
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    return (value, value) if isinstance(value, int | str) else (value[0], value[-1])
+
+
+def _by(value: Any) -> str:
+    return "{}×{}".format(*_pair(value))
+
+
+def _one(value: Any) -> str:
+    rows, columns = _pair(value)
+    return str(rows) if rows == columns else f"{rows}×{columns}"
+
+
+def summary_text(rows: Sequence[LayerRow], formula: str = "") -> str:
+    """An aligned table of at most 100 columns, below the formula if one is given.
+
+    Stride 1, padding 0 and "no bias" are left out here; the rows themselves hold them.
+    """
+    total = sum(row.parameters for row in rows)
+    cells = [_HEADINGS, *map(_cells, rows), ("total", "", "", f"{total:,}")]
+    widths = [max(len(cell[i]) for cell in cells) for i in range(4)]
+    spare = MAX_WIDTH - 6 - widths[2] - widths[3]
+    widths[0] = min(widths[0], max(spare - widths[1], spare // 3))
+    widths[1] = min(widths[1], spare - widths[0])
+    lines = [formula] if formula else []
+    return "\n".join(lines + [_line(cell, widths) for cell in cells])
+
+
+def _cells(row: LayerRow) -> tuple[str, str, str, str]:
+    parts = [
+        part.removeprefix("kernel ")
+        for part in row.hyperparameters.split(", ")
+        if part not in ("stride 1", "padding 0", "no bias")
+    ]
+    what = f"{row.kind} {', '.join(parts)}".strip()
+    shape = "×".join(map(str, row.output_shape))
+    count = f"{row.parameters:,}" if row.parameters else ""
+    return row.name.removeprefix("backbone."), what, shape, count
+
+
+def _line(cell: Sequence[str], widths: Sequence[int]) -> str:
+    name, what = cell[0], cell[1]
+    if len(name) > widths[0]:
+        name = "…" + name[len(name) - widths[0] + 1 :]
+    if len(what) > widths[1]:
+        what = what[: widths[1] - 1] + "…"
+    texts = (f"{name:<{widths[0]}}", f"{what:<{widths[1]}}")
+    numbers = (f"{cell[2]:>{widths[2]}}", f"{cell[3]:>{widths[3]}}")
+    return "  ".join((*texts, *numbers)).rstrip()
