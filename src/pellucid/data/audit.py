@@ -1,0 +1,255 @@
+"""What is wrong with a dataset: leakage between splits, and quality.
+
+A finding is FAIL (results would be wrong), WARN (results may mislead) or NOTE (worth knowing).
+Pictures are compared as they were decoded into the cache, so identical means identical to what the
+network sees. This module repairs nothing and stops nothing; whoever calls it decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pellucid.data.index import Dataset
+from pellucid.data.listing import count
+from pellucid.data.split import shared_patients
+from pellucid.storage import write_json
+
+if TYPE_CHECKING:
+    from pellucid.data.cache import PixelCache
+
+LISTED = 50
+FEW_PATIENTS = 10
+TOO_FEW_PATIENTS = 3  # one for each of train, validation and test
+UNREADABLE_SHARE = 0.01
+RARE_SHARE = 0.1
+UNEVEN_POINTS = 0.1
+
+Level = Literal["FAIL", "WARN", "NOTE"]
+LEVELS: tuple[Level, ...] = ("FAIL", "WARN", "NOTE")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found: a sentence, the first images it concerns, and what to do.
+
+    `n_rows` counts all images concerned; `image_ids` lists at most 50 of them.
+    """
+
+    level: Level
+    code: str
+    message: str
+    image_ids: tuple[str, ...] = ()
+    n_rows: int = 0
+    remedy: str = ""
+
+
+@dataclass
+class Audit:
+    """All findings, the gravest first, and every unreadable file with its reason."""
+
+    findings: list[Finding]
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any finding is a FAIL."""
+        return any(finding.level == "FAIL" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `audit.json`."""
+        return {
+            "format": "pellucid-audit",
+            "version": 1,
+            "failed": self.failed,
+            "findings": [
+                {**asdict(finding), "image_ids": list(finding.image_ids)}
+                for finding in self.findings
+            ],
+            "unreadable": self.unreadable,
+        }
+
+    def save(self, path: Path) -> Path:
+        """Write `audit.json` in one step."""
+        return write_json(Path(path), self.to_json())
+
+    def describe(self) -> str:
+        """One line a finding, its level first."""
+        lines = [
+            f"{finding.level}  {finding.message} {finding.remedy}".rstrip()
+            for finding in self.findings
+        ]
+        return "\n".join(lines) or "The audit found nothing."
+
+
+def audit_dataset(dataset: Dataset, cache: PixelCache | None = None) -> Audit:
+    """Look for leakage and poor quality; with a cache, in the pictures as well.
+
+    The checks that need splits are left out where the table has no `split` column.
+    """
+    findings = [*_audit_patients(dataset), *_audit_classes(dataset)]
+    unreadable: list[dict[str, str]] = []
+    if cache is not None:
+        ids = dataset.table["image_id"].to_numpy(dtype=object)
+        rows = np.flatnonzero(~cache.readable)
+        unreadable = [
+            {"image_id": str(ids[row]), "reason": cache.reasons.get(int(row), "unreadable")}
+            for row in rows
+        ]
+        findings += [*_audit_unreadable(dataset, rows), *_audit_pixels(dataset, cache)]
+    findings.sort(key=lambda finding: LEVELS.index(finding.level))
+    return Audit(findings, unreadable)
+
+
+def _found(
+    level: Level, code: str, text: tuple[str, str], table: pd.DataFrame | None = None
+) -> Finding:
+    """A finding on the rows of `table`; `text` is the message and the remedy."""
+    ids = () if table is None else tuple(table["image_id"].head(LISTED))
+    return Finding(level, code, text[0], ids, 0 if table is None else len(table), text[1])
+
+
+def _audit_patients(dataset: Dataset) -> Iterator[Finding]:
+    table = dataset.table
+    if dataset.synthetic:
+        yield _found("NOTE", "synthetic", ("The pictures are synthetic, not of patients.", ""))
+    if not dataset.patients_known:
+        message = (
+            "No patients are known: each image counts as its own patient, so pictures of one "
+            "patient may stand in several splits."
+        )
+        remedy = "Give --patient-pattern, --patient-column or --patients."
+        yield _found("WARN", "no_patients", (message, remedy))
+    if "split" not in table:
+        return
+    shared = table[table["patient_id"].isin(shared_patients(table))]
+    if len(shared):
+        message = (
+            f"{count(shared['patient_id'].nunique(), 'patient')} with "
+            f"{count(len(shared), 'image')} stand in more than one split."
+        )
+        yield _found("FAIL", "shared_patients", (message, "Split by patient."), shared)
+
+
+def _audit_classes(dataset: Dataset) -> Iterator[Finding]:
+    for target in dataset.task.targets:
+        labels = dataset.table[target.name]
+        missing = dataset.table[labels.isna()]
+        if len(missing):
+            message = f"{count(len(missing), 'image')} have no label for {target.name!r}."
+            yield _found("NOTE", "missing_labels", (message, ""), missing)
+        for label in target.classes:
+            yield from _audit_class(dataset, target.name, label)
+        yield from _audit_balance(dataset, target.name, target.classes)
+
+
+def _audit_class(dataset: Dataset, target: str, label: str) -> Iterator[Finding]:
+    """Too few patients of a class, or none in a split."""
+    rows = dataset.table[dataset.table[target] == label]
+    n = rows["patient_id"].nunique()
+    who = count(n, "patient" if dataset.patients_known else "image")
+    if n < FEW_PATIENTS:
+        level: Level = "FAIL" if n < TOO_FEW_PATIENTS else "WARN"
+        message = f"Class {label!r} of {target!r} has {who}."
+        remedy = "Merge it into another class (--merge), or add patients."
+        yield _found(level, "few_patients", (message, remedy), rows)
+    if "split" not in dataset.table:
+        return
+    for split in dataset.table["split"].unique():
+        if not (rows["split"] == split).any():
+            level = "FAIL" if split == "train" else "WARN"
+            message = f"Class {label!r} of {target!r} does not stand in {split}."
+            yield _found(level, "absent_class", (message, "Correct the splits."))
+
+
+def _audit_balance(dataset: Dataset, target: str, classes: tuple[str, ...]) -> Iterator[Finding]:
+    labels = dataset.table[target].dropna()
+    shares = labels.value_counts(normalize=True).reindex(list(classes), fill_value=0.0)
+    text = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+    level: Level = "WARN" if shares.min() < RARE_SHARE / max(1, len(classes) - 1) else "NOTE"
+    remedy = "Accuracy would flatter; look at each class." if level == "WARN" else ""
+    yield _found(level, "class_balance", (f"Classes of {target!r}: {text}.", remedy))
+    if "split" not in dataset.table:
+        return
+    inside = pd.crosstab(dataset.table["split"], dataset.table[target], normalize="index")
+    gaps = (inside - shares.reindex(inside.columns)).abs().to_numpy()
+    if gaps.size and gaps.max() > UNEVEN_POINTS:
+        row, column = (int(place) for place in np.unravel_index(gaps.argmax(), gaps.shape))
+        split, label = str(inside.index[row]), str(inside.columns[column])
+        message = (
+            f"{label!r} of {target!r} makes {float(inside.to_numpy()[row, column]):.0%} of {split} "
+            f"and {shares[label]:.0%} of all images."
+        )
+        yield _found("WARN", "split_balance", (message, "Predictive values will differ by split."))
+
+
+def _audit_unreadable(dataset: Dataset, rows: npt.NDArray[np.intp]) -> Iterator[Finding]:
+    if not len(rows):
+        return
+    share = len(rows) / len(dataset.table)
+    level: Level = "FAIL" if share > UNREADABLE_SHARE else "WARN"
+    message = f"{count(len(rows), 'file')} ({share:.1%}) cannot be read and are set aside."
+    remedy = "The reasons stand under `unreadable` in audit.json."
+    yield _found(level, "unreadable", (message, remedy), dataset.table.iloc[rows])
+
+
+def _audit_pixels(dataset: Dataset, cache: PixelCache) -> Iterator[Finding]:
+    """Constant pictures, and groups of identical ones by what they mix."""
+    table = dataset.table.assign(picture=_digests(cache))
+    constant = table[table["picture"] == ""]
+    if len(constant):
+        message = f"{count(len(constant), 'picture')} show one grey value only."
+        yield _found("WARN", "constant", (message, "Look at them and leave them out."), constant)
+    twins = table[table["picture"].ne("") & table["picture"].notna()]
+    twins = twins[twins["picture"].duplicated(keep=False)].sort_values("picture", kind="stable")
+    if not len(twins):
+        return
+    groups = twins.groupby("picture")
+    # NaN labels are no class, so a picture labelled once and unlabelled once is no contradiction.
+    mixed = [groups[name].transform("nunique") > 1 for name in dataset.task.names]
+    across_classes = np.logical_or.reduce(mixed)
+    across_splits = np.zeros(len(twins), dtype=bool)
+    if "split" in twins:
+        across_splits = (groups["split"].transform("nunique") > 1).to_numpy()
+    yield from _twins("FAIL", "identical_across_splits", twins[across_splits])
+    yield from _twins("FAIL", "identical_across_classes", twins[across_classes])
+    yield from _twins("WARN", "identical", twins[~across_splits & ~across_classes])
+
+
+TWINS = {
+    "identical_across_splits": (
+        "stand in more than one split",
+        "Give copies the same patient, or leave copies out.",
+    ),
+    "identical_across_classes": (
+        "stand in more than one class",
+        "Find out which label is right, or leave both out.",
+    ),
+    "identical": ("are repeated within a class", "Copies count several times."),
+}
+
+
+def _twins(level: Level, code: str, twins: pd.DataFrame) -> Iterator[Finding]:
+    if not len(twins):
+        return
+    what, remedy = TWINS[code]
+    pictures = count(twins["picture"].nunique(), "identical picture")
+    message = f"{pictures} ({count(len(twins), 'image')}) {what}."
+    yield _found(level, code, (message, remedy), twins)
+
+
+def _digests(cache: PixelCache) -> npt.NDArray[np.object_]:
+    """A digest of each picture (n,); "" for a constant picture, None for an unreadable one."""
+    found = np.full(len(cache.readable), None, dtype=object)
+    for row in np.flatnonzero(cache.readable):
+        pixels = np.ascontiguousarray(cache.pixels[row])
+        plain = (pixels == pixels.flat[0]).all()
+        found[row] = "" if plain else hashlib.blake2b(pixels.data, digest_size=16).hexdigest()
+    return found
