@@ -30,6 +30,8 @@ def build_task(listing: Listing, choices: Choices) -> Task:
     targets = []
     for name in listing.targets:
         orders[name] = _merge(listing.table, name, orders[name], choices.merge)
+        if not choices.classes and name not in listing.classes:
+            orders[name].sort(key=natural_key)
         if not listing.labels_checked:
             _check_is_label(listing.table[name].dropna(), name)
     for name in listing.targets:
@@ -39,12 +41,12 @@ def build_task(listing: Listing, choices: Choices) -> Task:
 
 
 def _order(listing: Listing, name: str, choices: Choices) -> list[str]:
-    """The classes of one target before merging, in the order of the logits."""
+    """The classes of one target before merging; their order counts only where it is fixed."""
     if choices.classes:
         return list(choices.classes)
     if name in listing.classes:
         return list(listing.classes[name])
-    return sorted(listing.table[name].dropna().unique(), key=natural_key)
+    return list(listing.table[name].dropna().unique())
 
 
 def _check_allowed(listing: Listing, choices: Choices) -> None:
