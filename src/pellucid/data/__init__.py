@@ -1,0 +1,1 @@
+"""Many image files become one table: sources, splits, audit, decoded pixels, phantoms."""

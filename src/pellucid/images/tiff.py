@@ -1,0 +1,98 @@
+"""TIFF through tifffile: 1 to 32 bit, grey, palette, colour, a page a frame.
+
+Knows one open TIFF file; the pyramid and the microscope's dimensions stay unread.
+"""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+from tifffile import PHOTOMETRIC, TiffFile
+
+from pellucid.errors import ReadError
+from pellucid.images.image import (
+    Array,
+    FloatArray,
+    Image,
+    channels_first,
+    check_frame,
+    check_size,
+    oriented,
+    unit_range,
+    without_alpha,
+)
+
+_PLANAR = 2  # TIFF 6.0, PlanarConfiguration: one plane a channel
+_MODES = {"MINISBLACK": "L", "MINISWHITE": "L", "PALETTE": "P", "SEPARATED": "CMYK"}
+
+
+def read_tiff(file: BinaryIO, name: str, frame: int, max_pixels: int) -> Image:
+    """Read page `frame` of an open TIFF; the decoder's errors are the caller's to translate."""
+    with TiffFile(file) as tiff:
+        frames = len(tiff.pages)
+        check_frame(name, frame, frames)
+        page: Any = tiff.pages[frame].aspage()
+        check_size(name, page.imagewidth, page.imagelength, max_pixels)
+        _check_layout(name, page)
+        stored = _without_palette(page, _samples_last(page))
+        pixels = channels_first(unit_range(name, _full_scale(page, stored)))
+        mode = _MODES.get(page.photometric.name, "RGB")
+        if page.photometric == PHOTOMETRIC.MINISWHITE:
+            pixels[:1] = 1 - pixels[:1]
+        pixels = _without_ink(pixels) if mode == "CMYK" else without_alpha(pixels)
+        orientation = page.tags.get("Orientation")
+        pixels = oriented(pixels, int(orientation.value) if orientation else 1)
+        facts = {
+            "format": "TIFF",
+            "width": pixels.shape[2],
+            "height": pixels.shape[1],
+            "bit_depth": int(page.bitspersample),
+            "mode": "1" if page.bitspersample == 1 else mode,
+            "frames": frames,
+            "synthetic": False,
+        }
+    return Image(pixels, facts)
+
+
+def _check_layout(name: str, page: Any) -> None:
+    samples = int(page.samplesperpixel)
+    if page.imagedepth != 1 or samples > 4:
+        raise ReadError(
+            f"{name}: a TIFF page is one picture of 1 to 4 channels",
+            f"{samples} channels, depth {page.imagedepth}",
+            "Save each channel or slice as a page of its own.",
+        )
+
+
+def _samples_last(page: Any) -> Array:
+    array = np.asarray(page.asarray(maxworkers=1))
+    samples, rows, columns = int(page.samplesperpixel), page.imagelength, page.imagewidth
+    if page.planarconfig == _PLANAR and samples > 1:
+        return np.moveaxis(array.reshape(samples, rows, columns), 0, -1)
+    return array.reshape((rows, columns, samples) if samples > 1 else (rows, columns))
+
+
+def _without_palette(page: Any, array: Array) -> Array:
+    if page.photometric != PHOTOMETRIC.PALETTE:
+        return array
+    colours = np.asarray(page.colormap, dtype=np.uint16)  # (3, 2 ** bits)
+    return np.moveaxis(colours[:, array], 0, -1)
+
+
+def _full_scale(page: Any, array: Array) -> Array:
+    """Give 2- to 15-bit samples the full scale of their own bits rather than of their type."""
+    bits = int(page.bitspersample)
+    if array.dtype.kind != "u" or page.photometric == PHOTOMETRIC.PALETTE:
+        return array
+    if bits == 8 * array.dtype.itemsize:
+        return array
+    return np.asarray(np.divide(array, np.float32(2**bits - 1), dtype=np.float32))
+
+
+def _without_ink(pixels: FloatArray) -> FloatArray:
+    """Turn cyan, magenta, yellow and black ink into light: RGB = (1 - CMY) (1 - K)."""
+    if len(pixels) != 4:
+        raise ReadError("A separated TIFF has four inks", f"{len(pixels)}")
+    light: FloatArray = (1 - pixels[:3]) * (1 - pixels[3:])
+    return light
