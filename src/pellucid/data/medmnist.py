@@ -39,7 +39,7 @@ def read_archive(path: Path, choices: Choices) -> Listing:
     tables = [_part_table(path, part, labels, targets) for part, labels in parts.items()]
     table = pd.concat(tables, ignore_index=True)
     listing = Listing(table, targets, path.stem, labels_checked=True)
-    _name_classes(listing, names if width == 1 else None)
+    _name_classes(listing, names)
     if choices.patients:
         table["patient_id"] = _read_patients(choices.patients, table["image_id"])
     elif (beside := path.with_name(f"{path.stem}_patients.csv")).is_file():
@@ -110,7 +110,7 @@ def _part_table(
     table["image_path"] = f"{path.resolve()}#{part}_images"
     table["frame"] = rows
     for column, target in enumerate(targets):
-        table[target] = pd.Series(labels[:, column]).astype(str).astype(str)
+        table[target] = pd.Series(labels[:, column]).astype(str)
     table["split"] = SPLITS[part]
     return table
 
@@ -122,7 +122,16 @@ def _target_names(width: int, names: tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def _name_classes(listing: Listing, names: tuple[str, ...] | None) -> None:
-    """Put published names in the place of the numbers, when the numbers fit them."""
+    """Put published names in the place of the numbers, when the numbers fit them.
+
+    With several labels each target has the classes "0" and "1", also where no image has one of
+    them, so that the network's outputs are those of the published task.
+    """
+    if len(listing.targets) > 1:
+        for name in listing.targets:
+            if listing.table[name].isin(["0", "1"]).all():
+                listing.classes[name] = ("0", "1")
+        return
     if not names:
         return
     numbers = {str(number): name for number, name in enumerate(names)}
