@@ -99,7 +99,7 @@ def _check_labels(labels: Any, n: int, part: str, path: Path) -> npt.NDArray[np.
         raise DataError(f"{name} must have one row for each of {n:,} images", str(labels.shape))
     if labels.dtype.kind not in "uifb" or not (labels == np.round(labels)).all():
         raise DataError(f"{name} must be whole numbers", str(labels.dtype))
-    return labels.reshape(n, -1).astype(np.int64)
+    return np.asarray(labels.reshape(n, -1), dtype=np.int64)
 
 
 def _part_table(
