@@ -54,7 +54,8 @@ def read_folder(root: Path, choices: Choices) -> Listing:
     table.insert(2, "frame", 0)
     if folders[0][0] is None:
         table = table.drop(columns="split")
-    order = sorted(range(len(table)), key=lambda row: natural_key(table["image_id"].iat[row]))
+    keys = [natural_key(str(image_id)) for image_id in table["image_id"]]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
     notes = [f"{text.format(n=n)}." for text, n in sorted(skipped.items())]
     notes += _empty_classes(folders, set(table[TARGET]))
     table = table.iloc[order].reset_index(drop=True)

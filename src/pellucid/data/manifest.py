@@ -117,11 +117,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     """A Parquet table as text; whole numbers that pandas holds as floats lose their `.0`."""
-    from pyarrow import ArrowException
-
     try:
         table = pd.read_parquet(path)
-    except (OSError, ValueError, ArrowException) as error:
+    except (OSError, ValueError, NotImplementedError) as error:
         raise ManifestError(f"{path} must be a Parquet table", str(error).split("\n")[0]) from error
     columns = {}
     for position, name in enumerate(table.columns):
