@@ -6,13 +6,17 @@ Knows bytes and paths; it does not know what stands in the files.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pellucid.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def write_bytes(path: Path, data: bytes) -> Path:
@@ -44,6 +48,13 @@ def write_json(path: Path, document: Any) -> Path:
     """Replace `path` by a JSON document in one step; NaN is refused, since JSON has none."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     return write_text(path, text + "\n")
+
+
+def write_image(path: Path, image: Image.Image) -> Path:
+    """Replace `path` by a picture, as PNG, in one step."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return write_bytes(path, buffer.getvalue())
 
 
 def cannot_write(path: Path, error: OSError) -> UsageError:

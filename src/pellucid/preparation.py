@@ -1,0 +1,163 @@
+"""Everything before the first weight changes: split, plan, decode, audit.
+
+Nothing is written to the run folder before all of it has held; what is written then is enough to
+begin again after a kill. It does not know how weights are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pellucid.data.audit import audit_dataset
+from pellucid.data.cache import PixelCache, build_cache, check_readable
+from pellucid.data.index import Dataset
+from pellucid.data.split import assign_splits
+from pellucid.errors import UsageError
+from pellucid.images.preprocessing import Preprocessing
+from pellucid.network.classifier import Classifier, NetworkSpec, build_classifier
+from pellucid.progress import Progress
+from pellucid.run import Run, versions
+from pellucid.task import Task
+from pellucid.training.fingerprint import measure_fingerprint
+from pellucid.training.loss import choose_pairing
+from pellucid.training.plan import (
+    Plan,
+    apply_settings,
+    load_plan,
+    make_plan,
+    parse_budget,
+    save_plan,
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked of `train` beside the data: see `train` for each field."""
+
+    plan: Path | None = None
+    settings: Mapping[str, Any] | None = None
+    budget: str | None = None
+    seed: int | None = None
+    transform: Any = None
+    resume: bool = False
+    overwrite: bool = False
+    strict: bool = False
+    allow_shared_patients: bool = False
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset ready to train on: split, planned, decoded; row i of both is the same image."""
+
+    dataset: Dataset
+    plan: Plan
+    preprocessing: Preprocessing
+    cache: PixelCache
+    classifier: Classifier
+
+    def rows(self, split: str) -> npt.NDArray[np.int64]:
+        """The readable rows of one split."""
+        inside = (self.dataset.table["split"] == split).to_numpy()
+        return np.flatnonzero(inside & self.cache.readable)
+
+
+def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Prepared:
+    """Split, plan, decode and audit; the run folder is made only when all of it has held."""
+    fingerprint = measure_fingerprint(dataset)
+    plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
+    dataset, notes = assign_splits(
+        dataset,
+        seed=plan.seed,
+        fractions=plan.fractions,
+        allow_shared_patients=wish.allow_shared_patients,
+    )
+    classifier = _build(plan, dataset.task)
+    for note in notes:
+        progress.say(note)
+    prepared = _decode(dataset, (plan, classifier), wish, progress)
+    findings = audit_dataset(dataset, prepared.cache)
+    progress.say(findings.describe())
+    readable = int(prepared.cache.readable.sum())
+    findings.save(run.audit_path)
+    run.add_facts(
+        command=wish.command,
+        dataset=_dataset_facts(dataset),
+        task=dataset.task.model_dump(mode="json"),
+        seed=plan.seed,
+        versions=versions(),
+        notes=list(notes),
+        allow_shared_patients=wish.allow_shared_patients,
+        unreadable=len(dataset.table) - readable,
+    )
+    run.save_index(dataset.table)
+    save_plan(plan, run.plan_path, reasons)
+    return prepared
+
+
+def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Prepared:
+    """The same as `prepare`, from what the interrupted run wrote."""
+    plan = load_plan(run.plan_path)
+    if apply_settings(plan, _settings(wish)) != plan:
+        raise UsageError(
+            "A resumed run keeps its plan, and the options given would change it",
+            remedy="Give the same options as at the start, or choose another --out.",
+        )
+    table = run.load_index()
+    if sorted(table["image_id"]) != sorted(dataset.table["image_id"]):
+        raise UsageError(
+            f"The dataset has changed since the run {run.folder} began",
+            f"{len(dataset.table):,} images instead of {len(table):,}, or other names",
+            "Start a new run.",
+        )
+    task = Task.model_validate(run.facts["task"])
+    where = dataset.table.set_index("image_id")["image_path"]
+    table["image_path"] = table["image_id"].map(where)
+    dataset = replace(dataset, table=table, task=task)
+    return _decode(dataset, (plan, _build(plan, task)), wish, progress)
+
+
+def _settings(wish: Request) -> dict[str, Any]:
+
+    settings = dict(wish.settings or {})
+    if wish.seed is not None:
+        settings["seed"] = wish.seed
+    if wish.budget is not None:
+        settings["budget_seconds"] = parse_budget(wish.budget)
+    return settings
+
+
+def _decode(
+    dataset: Dataset, model: tuple[Plan, Classifier], wish: Request, progress: Progress
+) -> Prepared:
+    plan, classifier = model
+    preprocessing = Preprocessing(**plan.preprocessing())
+    cache = build_cache(dataset, preprocessing, progress=progress.counter("Reading images"))
+    check_readable(cache, dataset, strict=wish.strict)
+    return Prepared(dataset, plan, preprocessing, cache, classifier)
+
+
+def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "source": Path(dataset.source).name,
+        "n_images": len(dataset.table),
+        "n_patients": int(dataset.table["patient_id"].nunique()),
+        "patients_known": dataset.patients_known,
+        "synthetic": dataset.synthetic,
+        "facts": list(dataset.facts),
+    }
+
+
+def _build(plan: Plan, task: Task) -> Classifier:
+    """The network before training; refuses what cannot be trained before anything is decoded."""
+    for target in task.targets:
+        choose_pairing(plan.output, target)
+    spec = NetworkSpec(**plan.network_spec())
+    return build_classifier(spec, task, weights=plan.weights, seed=plan.seed)
