@@ -21,6 +21,8 @@ from pellucid.network.spec import RESNETS, STEM_POOLING_FROM, TIMM, VGGS, Block,
 
 _VGG_PLANS = {"11": "A", "13": "B", "16": "D", "19": "E"}
 
+_RESET = (nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm, nn.PReLU)  # what else has parameters
+
 _RESNET_PLANS: dict[str, tuple[type[nn.Module], list[int]]] = {
     "resnet18": (resnet.BasicBlock, [2, 2, 2, 2]),
     "resnet34": (resnet.BasicBlock, [3, 4, 6, 3]),
@@ -38,13 +40,15 @@ def build_backbone(spec: NetworkSpec) -> nn.Module:
     """
     if spec.name.startswith(TIMM):
         return TimmBackbone(spec)
-    if spec.name in VGGS:
-        backbone: nn.Module = VGGBackbone(spec.name, spec.channels)
-    elif spec.name in RESNETS:
-        backbone = ResNetBackbone(spec)
-    else:
-        backbone = PlainBackbone(spec.channels, spec.blocks)
-    _initialise(backbone)
+    device = torch.get_default_device()
+    with torch.device("meta"):  # the layers' own initialisation would be drawn only to be replaced
+        if spec.name in VGGS:
+            backbone: nn.Module = VGGBackbone(spec.name, spec.channels)
+        elif spec.name in RESNETS:
+            backbone = ResNetBackbone(spec)
+        else:
+            backbone = PlainBackbone(spec.channels, spec.blocks)
+    _initialise(backbone.to_empty(device=device))
     return backbone
 
 
@@ -187,7 +191,7 @@ def _with_inputs(convolution: nn.Conv2d, channels: int) -> nn.Conv2d:
 
 
 def _initialise(backbone: nn.Module) -> None:
-    """Kaiming initialisation that keeps the variance forward (He et al. 2015); biases 0.
+    """Kaiming's initialisation that keeps the variance forward (He et al. 2015); biases 0.
 
     torchvision keeps it backward (fan-out), which in a VGG without norm shrinks the features to
     a few per cent from the first layer to the last, so that it hardly starts to learn.
@@ -199,3 +203,5 @@ def _initialise(backbone: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.ReLU):
             module.inplace = False
+        elif isinstance(module, _RESET):
+            module.reset_parameters()

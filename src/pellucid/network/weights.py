@@ -24,6 +24,7 @@ from pellucid.network.spec import NETWORKS, TIMM
 
 MAX_BYTES = 4 * 2**30
 CONNECT_SECONDS = 6.0
+_GRACE_SECONDS = 1.0
 _LEAST_MATCH = 0.9
 _CLASSIFIER = ("fc.", "classifier.", "head.", "heads.", "pre_logits.")
 _WRAPPERS = ("module.", "backbone.")
@@ -212,7 +213,7 @@ def _open_url(url: str) -> Any:
 
     thread = threading.Thread(target=connect, daemon=True)
     thread.start()
-    thread.join(CONNECT_SECONDS + 1)
+    thread.join(CONNECT_SECONDS + _GRACE_SECONDS)
     if not answer:
         raise urllib.error.URLError("no answer")
     if isinstance(answer[0], Exception):
