@@ -32,7 +32,7 @@ def save_augmentations(
 
     Small images are enlarged by a whole factor, so that their pixels stay visible.
     """
-    copies = torch.from_numpy(np.ascontiguousarray(pixels)).float().div(255)
+    copies = torch.from_numpy(np.array(pixels)).float().div(255)
     batch = copies.unsqueeze(0).repeat(COLUMNS * ROWS - 1, 1, 1, 1)
     augment = build_augmentation(plan.augmentation, plan.augmentation_strength, transform)
     changed = augment(batch, torch.Generator().manual_seed(plan.seed))

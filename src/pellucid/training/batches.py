@@ -1,0 +1,92 @@
+"""Decoded images on their way to the network: which ones a step takes, and every seed.
+
+Nothing here keeps a random state: each draw follows from (seed, epoch, step, what it is for).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pellucid.errors import DataError, PlanError
+from pellucid.task import Task
+from pellucid.training.hyperparameters import Plan
+from pellucid.training.rules import steps_per_epoch
+
+FOR_ORDER, FOR_AUGMENTATION, FOR_NETWORK = 0, 1, 2
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Decoded images and their labels.
+
+    `pixels` uint8 (N, C, H, W), perhaps memory-mapped; `codes` int64 (N, n_targets), -1 missing;
+    `train` and `validation` are rows of both.
+    """
+
+    task: Task
+    pixels: npt.NDArray[np.uint8]
+    codes: Integers
+    train: Integers
+    validation: Integers
+
+
+def check_data(data: TrainingData, plan: Plan) -> None:
+    """Raise `DataError` when there is nothing to train or validate on, `PlanError` for a misfit."""
+    if len(data.train) < 2:
+        raise DataError("Training needs at least two images", str(len(data.train)))
+    if not len(data.validation):
+        raise DataError("Training needs validation images to choose the epoch", "none")
+    wanted = (plan.channels, plan.image_size, plan.image_size)
+    if data.pixels.shape[1:] != wanted:
+        found = f"{data.pixels.shape[1:]} instead of {wanted}"
+        raise PlanError("The decoded images must have the plan's channels and size", found)
+
+
+def data_key(plan: Plan, data: TrainingData) -> str:
+    """A digest of the plan, the task, the partition and the labels; not of the pixels."""
+    digest = hashlib.sha256()
+    for part in (plan.model_dump_json(), data.task.model_dump_json(), str(data.pixels.shape)):
+        digest.update(part.encode())
+    for rows in (data.train, data.validation):
+        digest.update(np.ascontiguousarray(rows).tobytes())
+        digest.update(np.ascontiguousarray(data.codes[rows]).tobytes())
+    return digest.hexdigest()
+
+
+def draw_batches(rows: Integers, plan: Plan, epoch: int) -> list[Integers]:
+    """All rows in the epoch's own order, without replacement, in batches of nearly equal size."""
+    entropy = np.random.SeedSequence([plan.seed, epoch, 0, FOR_ORDER])
+    order = np.random.default_rng(entropy).permutation(rows)
+    return np.array_split(order, steps_per_epoch(len(rows), plan.batch_size))
+
+
+def seed_for(seed: int, epoch: int, step: int, purpose: int) -> int:
+    """A seed of 63 bits that hangs on all four numbers."""
+    words = np.random.SeedSequence([seed, epoch, step, purpose]).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
+
+
+def generator_for(seed: int, epoch: int, step: int) -> torch.Generator:
+    """The source of a step's augmentation; on the CPU, so that it means the same everywhere."""
+    return torch.Generator().manual_seed(seed_for(seed, epoch, step, FOR_AUGMENTATION))
+
+
+def gather(data: TrainingData, rows: Integers, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images float32 in [0, 1] (n, C, H, W) and codes (n, n_targets)."""
+    pixels = torch.from_numpy(np.ascontiguousarray(data.pixels[rows])).to(device)
+    return pixels.float().div_(255.0), torch.from_numpy(data.codes[rows]).to(device)
+
+
+def normalise(images: Tensor, plan: Plan) -> Tensor:
+    """(x - mean) / std, one value or one a channel: `preprocessing.normalise` from [0, 1] on."""
+    mean = torch.tensor(plan.mean, device=images.device).view(-1, 1, 1)
+    std = torch.tensor(plan.std, device=images.device).view(-1, 1, 1)
+    layout = torch.channels_last if plan.channels_last else torch.contiguous_format
+    return ((images - mean) / std).contiguous(memory_format=layout)

@@ -1,0 +1,177 @@
+"""From a dataset's fingerprint to hyperparameters, each with its reason.
+
+A rule sees the fingerprint and what was chosen before it, the user's own settings included, so that
+`network=vgg11` also changes the learning rate. Rules know no image and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pellucid.training.hyperparameters import Plan
+
+IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
+STEPS_WANTED = 3000  # of about 32 images; in trials on phantoms and chest images more gained little
+SMALL_DATASET = 500
+_HINTS = {
+    "chest_xray": ("chest", "pneumonia", "cxr", "covid"),
+    "breast_ultrasound": ("breast", "busi", "ultrasound"),
+    "retinal_oct": ("oct", "retina"),
+}
+
+
+class Fingerprint(BaseModel):
+    """What the rules know of a dataset.
+
+    `n_train` is the (expected) number of training images, `class_counts` the images of each class,
+    a target; heights and widths are medians in pixels; `hint` a name that may tell the modality
+    ("phantom:oct"); `gpu` None means: look for one when it matters.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_images: int = Field(ge=1)
+    n_train: int = Field(ge=1)
+    n_patients: int = Field(ge=0)
+    class_counts: dict[str, tuple[int, ...]]
+    median_height: float = Field(gt=0)
+    median_width: float = Field(gt=0)
+    channels: Literal[1, 3] = 1
+    hint: str | None = None
+    gpu: bool | None = None
+
+    @property
+    def side(self) -> float:
+        """The longer side of the median image, in pixels."""
+        return max(self.median_height, self.median_width)
+
+
+Chosen = Mapping[str, Any]
+Rule = Callable[[Fingerprint, Chosen], tuple[Any, str]]
+
+
+def apply_rules(fingerprint: Fingerprint, settings: Chosen) -> tuple[Plan, dict[str, str]]:
+    """The plan for a dataset, and for each hyperparameter that a rule or the user set, why."""
+    chosen = Plan(**settings).model_dump()
+    reasons = dict.fromkeys(settings, "set by the user")
+    for key, rule in RULES.items():
+        if key not in settings:
+            chosen[key], reasons[key] = rule(fingerprint, chosen)
+    return Plan(**chosen), reasons
+
+
+def _image_size(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
+    gpu = _has_gpu() if fingerprint.gpu is None else fingerprint.gpu
+    on_gpu = gpu and chosen["device"] != "cpu"
+    limit, where = (IMAGE_SIZE_GPU, "on a GPU") if on_gpu else (IMAGE_SIZE_CPU, "on a CPU")
+    side = fingerprint.side
+    if side <= limit:
+        size = max(8, 4 * round(side / 4))
+        return size, f"the images are {side:g} pixels wide or high; a multiple of 4 suits pooling"
+    return limit, f"the images have {side:g} pixels; {limit} is affordable {where}"
+
+
+def _channels(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
+    kind = "grey" if fingerprint.channels == 1 else "coloured"
+    return fingerprint.channels, f"the images are {kind}"
+
+
+def _batch_size(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
+    if fingerprint.n_train < SMALL_DATASET:
+        return 16, f"only {fingerprint.n_train} training images: more steps an epoch"
+    return 32, f"{fingerprint.n_train:,} training images"
+
+
+def _augmentation(fingerprint: Fingerprint, _: Chosen) -> tuple[str, str]:
+    hint = (fingerprint.hint or "").lower()
+    for policy, words in _HINTS.items():
+        for word in words:
+            if word in hint:
+                return policy, f'the dataset\'s name holds "{word}"'
+    return "generic", "the dataset's name does not tell the modality; nothing is mirrored"
+
+
+def _class_weights(fingerprint: Fingerprint, _: Chosen) -> tuple[str, str]:
+    rarest = 1.0
+    for counts in fingerprint.class_counts.values():
+        # Two fifths of an even share: 20 % of two classes, 10 % of four.
+        rarest = min(rarest, len(counts) * min(counts) / max(sum(counts), 1))
+    if rarest < 0.4:
+        return "balanced", f"the rarest class has {rarest:.0%} of an even share"
+    return "none", f"no class is rare (the rarest has {rarest:.0%} of an even share)"
+
+
+def _learning_rate(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
+    sgd = chosen["optimiser"] == "sgd"
+    if chosen["weights"]:
+        return (0.01 if sgd else 2e-4), "pretrained weights are changed gently"
+    if not _has_norm(chosen):
+        return (0.01 if sgd else 1e-4), f"{chosen['network']} without norm bears no high rate"
+    return (0.05 if sgd else 1e-3), f"customary for {chosen['optimiser']} and a network with norm"
+
+
+def _weight_decay(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
+    value = 5e-4 if chosen["optimiser"] == "sgd" else 0.05
+    return value, f"customary for {chosen['optimiser']}"
+
+
+def _epochs(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
+    steps = steps_per_epoch(fingerprint.n_train, chosen["batch_size"])
+    epochs = min(100, max(10, round(STEPS_WANTED / steps)))
+    return epochs, f"{steps} steps an epoch: {epochs * steps:,} steps in all"
+
+
+def _patience(_: Fingerprint, chosen: Chosen) -> tuple[int, str]:
+    # The gain comes late, when the cosine has brought the rate down: do not stop before it.
+    return max(8, round(0.3 * chosen["epochs"])), "about a third of the epochs"
+
+
+def _warmup_epochs(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
+    return min(1.0, 0.1 * chosen["epochs"]), "one epoch, or a tenth of a short training"
+
+
+def _moving_average(fingerprint: Fingerprint, chosen: Chosen) -> tuple[float, str]:
+    steps = steps_per_epoch(fingerprint.n_train, chosen["batch_size"])
+    horizon = min(1000, max(10, steps // 2))
+    return round(1.0 - 1.0 / horizon, 4), f"averages over about {horizon} steps"
+
+
+RULES: dict[str, Rule] = {
+    "image_size": _image_size,
+    "channels": _channels,
+    "batch_size": _batch_size,
+    "augmentation": _augmentation,
+    "class_weights": _class_weights,
+    "learning_rate": _learning_rate,
+    "weight_decay": _weight_decay,
+    "epochs": _epochs,
+    "patience": _patience,
+    "warmup_epochs": _warmup_epochs,
+    "moving_average": _moving_average,
+}
+
+
+def steps_per_epoch(n_train: int, batch_size: int) -> int:
+    """How many batches an epoch has: none of a single image, which batch norm cannot bear.
+
+    >>> steps_per_epoch(64, 32), steps_per_epoch(65, 32), steps_per_epoch(3, 2)
+    (2, 3, 1)
+    """
+    steps = -(-n_train // batch_size)
+    return steps if batch_size == 1 else min(steps, max(1, n_train // 2))
+
+
+def _has_norm(chosen: Chosen) -> bool:
+    network: str = chosen["network"]
+    if network == "plain":
+        return all(block["norm"] != "none" for block in chosen["blocks"])
+    return not network.startswith("vgg") or network.endswith("_bn")
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
