@@ -33,6 +33,7 @@ from pellucid.errors import DataError
 TO_DO, DONE, UNREADABLE = 0, 1, 2
 _SPARE_BYTES = 64 * 2**20  # facts and states, and room for the run that follows
 _SECONDS_BETWEEN_TRIES = 0.1
+_FACTS_ALWAYS = ("format", "width", "height", "bit_depth", "mode", "frames", "synthetic")
 _REMEDY = (
     "Free some space, or set PELLUCID_CACHE to a folder on another disk, and run the same command "
     "again: it goes on where it stopped."
@@ -84,7 +85,7 @@ class PixelStore:
         """Bring pixels, facts and states to the disk, in this order."""
         _flush(self._pixels_file)
         for row in self._waiting:
-            line = json.dumps({"row": row.number, **row.record}, default=str)
+            line = json.dumps({"row": row.number, **row.record})
             self._records_file.write(line.encode() + b"\n")
         _flush(self._records_file)
         for row in self._waiting:
@@ -105,6 +106,9 @@ def complete(home: Path, shape: tuple[int, ...]) -> None:
     """Gather the facts and the reasons, and mark the cache as complete, last of all."""
     records = _load_records(home)
     facts = pd.DataFrame([records[row].get("facts", {}) for row in range(shape[0])])
+    for name in _FACTS_ALWAYS:  # a table without columns would lose its rows
+        if name not in facts:
+            facts[name] = None
     facts.to_parquet(home / "facts.parquet")
     reasons = {row: record["reason"] for row, record in records.items() if "reason" in record}
     temporary = home / "complete.json.tmp"

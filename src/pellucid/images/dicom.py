@@ -12,12 +12,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
+from pydicom.encaps import get_frame
 from pydicom.pixels import processing
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from pellucid.errors import ReadError
+from pellucid.images.codestreams import announced_size
 from pellucid.images.image import (
     Array,
     Facts,
@@ -59,7 +61,7 @@ def read_dicom(file: BinaryIO, name: str, frame: int, max_pixels: int) -> Image:
     dataset = pydicom.dcmread(file, force=True)
     _check_header(dataset, name, frame, max_pixels)
     _complete_syntax(dataset)
-    stored = _decode(dataset, name, frame)
+    stored = _decode(dataset, name, frame, max_pixels)
     window = "none"
     interpretation = str(dataset.PhotometricInterpretation)
     if interpretation in _GREY:
@@ -129,7 +131,7 @@ def _complete_syntax(dataset: Any) -> None:
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
 
 
-def _decode(dataset: Any, name: str, frame: int) -> Array:
+def _decode(dataset: Any, name: str, frame: int, max_pixels: int) -> Array:
     """Decode one frame (PS3.5, 8.2) to (row, column[, sample]); YBR becomes RGB (C.7.6.3.1.2)."""
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
@@ -142,6 +144,7 @@ def _decode(dataset: Any, name: str, frame: int) -> Array:
             syntax.name,
             "Convert the file to JPEG 2000 or an uncompressed syntax.",
         )
+    _check_codestream(dataset, name, frame, max_pixels)
     try:
         return np.asarray(pixel_array(dataset, index=frame))
     except RuntimeError as error:  # pydicom's word for "every decoder gave up"
@@ -150,6 +153,16 @@ def _decode(dataset: Any, name: str, frame: int) -> Array:
             f"{syntax.name}, damaged or of a rare kind (such as 12-bit JPEG)",
             "Convert the file to JPEG 2000 or an uncompressed syntax.",
         ) from error
+
+
+def _check_codestream(dataset: Any, name: str, frame: int, max_pixels: int) -> None:
+    """Hold the size inside an encapsulated frame (PS3.5, A.4) against the bound as well."""
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    data = get_frame(dataset.PixelData, frame, number_of_frames=_frames(dataset))
+    size = announced_size(data)
+    if size is not None:
+        check_size(name, *size, max_pixels)
 
 
 def _grey(dataset: Any, stored: Array) -> tuple[FloatArray, str]:
@@ -213,8 +226,10 @@ def _windowed(values: Array, centre: float, width: float, function: str) -> Floa
         return np.asarray(1 / (1 + np.exp(-4 * (values - centre) / width)), dtype=np.float32)
     if function == "LINEAR_EXACT":
         scaled = (values - centre) / width + 0.5
-    else:  # a window of width 1 is a threshold
-        scaled = (values - (centre - 0.5)) / max(width - 1, 1e-6) + 0.5
+    elif width == 1:
+        scaled = np.where(values > centre - 0.5, 1.0, 0.0)
+    else:
+        scaled = (values - (centre - 0.5)) / (width - 1) + 0.5
     return np.asarray(np.clip(scaled, 0, 1), dtype=np.float32)
 
 

@@ -77,6 +77,8 @@ def _without_palette(page: Any, array: Array) -> Array:
     if page.photometric != PHOTOMETRIC.PALETTE:
         return array
     colours = np.asarray(page.colormap, dtype=np.uint16)  # (3, 2 ** bits)
+    if not (colours % 256).any():  # 8-bit colours, written times 256 rather than times 257
+        colours = (colours // 256).astype(np.uint8)
     return np.moveaxis(colours[:, array], 0, -1)
 
 
