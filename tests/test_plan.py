@@ -1,0 +1,278 @@
+"""The plan: its rules with reasons, its YAML, and what is said about a mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pellucid.errors import PlanError, UsageError
+from pellucid.images.preprocessing import Preprocessing
+from pellucid.network.spec import NetworkSpec
+from pellucid.training.plan import (
+    Fingerprint,
+    Plan,
+    apply_settings,
+    build_plan,
+    load_plan,
+    make_plan,
+    parse_budget,
+    parse_overrides,
+    save_plan,
+)
+from pellucid.training.rules import steps_per_epoch
+
+
+def fingerprint(**changes: Any) -> Fingerprint:
+    values: dict[str, Any] = {
+        "n_images": 1000,
+        "n_train": 700,
+        "n_patients": 300,
+        "class_counts": {"label": (300, 400)},
+        "median_height": 224,
+        "median_width": 200,
+        "gpu": False,
+    }
+    return Fingerprint(**{**values, **changes})
+
+
+def planned(key: str, settings: dict[str, Any] | None = None, **changes: Any) -> Any:
+    plan, reasons = build_plan(fingerprint(**changes), settings)
+    assert reasons[key]
+    return getattr(plan, key)
+
+
+def test_every_hyperparameter_is_described() -> None:
+    assert [key for key, f in Plan.model_fields.items() if not f.description] == []
+
+
+@pytest.mark.parametrize(
+    ("side", "gpu", "size"),
+    [
+        (28, False, 28),
+        (30, False, 32),
+        (5, False, 8),
+        (48, False, 48),
+        (64, True, 64),
+        (224, False, 64),
+        (224, True, 224),
+        (2000, True, 224),
+        (2000, False, 64),
+    ],
+)
+def test_image_size_follows_the_images_and_the_machine(side: int, gpu: bool, size: int) -> None:
+    assert planned("image_size", median_height=side, median_width=side - 1, gpu=gpu) == size
+
+
+def test_a_plan_for_the_cpu_is_small_even_where_there_is_a_gpu() -> None:
+    assert planned("image_size", {"device": "cpu"}, gpu=True) == 64
+
+
+@pytest.mark.parametrize(
+    ("hint", "policy"),
+    [
+        ("chest_xray", "chest_xray"),
+        ("PneumoniaMNIST", "chest_xray"),
+        ("BUSI", "breast_ultrasound"),
+        ("phantom:oct", "retinal_oct"),
+        ("my pictures", "generic"),
+        (None, "generic"),
+    ],
+)
+def test_the_policy_follows_the_name(hint: str | None, policy: str) -> None:
+    assert planned("augmentation", hint=hint) == policy
+
+
+@pytest.mark.parametrize(
+    ("counts", "weights"),
+    [
+        ((30, 70), "none"),
+        ((19, 81), "balanced"),
+        ((25, 25, 25, 25), "none"),
+        ((9, 31, 30, 30), "balanced"),
+        ((0, 10), "balanced"),
+    ],
+)
+def test_rare_classes_get_weights(counts: tuple[int, ...], weights: str) -> None:
+    assert planned("class_weights", class_counts={"label": counts}) == weights
+
+
+def test_one_rare_target_is_enough() -> None:
+    assert planned("class_weights", class_counts={"a": (5, 5), "b": (99, 1)}) == "balanced"
+
+
+def test_rates_follow_optimiser_and_network() -> None:
+    assert planned("learning_rate") == 1e-3
+    assert planned("learning_rate", {"network": "vgg11"}) == 1e-4
+    assert planned("learning_rate", {"network": "vgg11_bn"}) == 1e-3
+    assert planned("learning_rate", {"optimiser": "sgd"}) == 0.05
+    assert planned("learning_rate", {"optimiser": "sgd", "network": "vgg16"}) == 0.01
+    assert planned("learning_rate", {"weights": "imagenet"}) == 2e-4
+    no_norm = {"network": "plain", "blocks": [{"channels": 8, "norm": "none"}]}
+    assert planned("learning_rate", no_norm) == 1e-4
+    assert planned("learning_rate", {"network": "plain"}) == 1e-3
+
+
+def test_small_data_means_more_steps_and_a_bounded_number_of_epochs() -> None:
+    assert planned("batch_size", n_train=100) == 16
+    assert planned("batch_size", n_train=5000) == 32
+    assert planned("epochs", n_train=50) == 100
+    assert planned("epochs", n_train=10**6) == 10
+    assert 20 <= planned("epochs", n_train=3200) <= 40
+    assert planned("moving_average", n_train=100) == 0.9
+    assert planned("moving_average", n_train=10**6) == 0.999
+
+
+def test_the_user_wins_and_the_rules_reckon_with_it() -> None:
+    plan, reasons = build_plan(fingerprint(), {"epochs": 5, "batch_size": "8"}, 60.0)
+    assert (plan.epochs, plan.batch_size, plan.budget_seconds) == (5, 8, 60.0)
+    assert plan.warmup_epochs == 0.5
+    assert reasons["epochs"] == reasons["budget_seconds"] == "set by the user"
+    assert "87" not in reasons["epochs"]
+    assert plan.moving_average == round(1 - 1 / 44, 4)
+
+
+def test_the_plan_makes_a_network_and_a_preprocessing() -> None:
+    settings = {"network": "plain", "blocks": [{"channels": 4}], "mean": [0.1], "dropout": 0.2}
+    plan, _ = build_plan(fingerprint(channels=3), settings)
+    spec = NetworkSpec(**plan.network_spec())
+    assert (spec.name, spec.channels, spec.image_size, spec.dropout) == ("plain", 3, 64, 0.2)
+    assert spec.blocks[0].channels == 4
+    preprocessing = Preprocessing(**plan.preprocessing())
+    assert (preprocessing.image_size, preprocessing.mean) == (64, (0.1,))
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
+    settings = {
+        "network": "plain",
+        "blocks": [{"channels": 4, "padding": 0}],
+        "learning_rate": 1e-5,
+    }
+    plan, reasons = build_plan(fingerprint(hint="a: b # c"), settings, 600.0)
+    path = save_plan(plan, tmp_path / "plan.yaml", reasons)
+    assert load_plan(path) == plan
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    assert len(lines) == len(Plan.model_fields)
+    assert all("  # " in line for line in lines)
+    assert "image_size: 64  # the images have 224 pixels; 64 is affordable on a CPU" in lines
+
+
+def test_a_plan_file_may_be_partial(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("network: resnet34\nbudget_seconds: 10m\nepochs: 7\n", encoding="utf-8")
+    plan, reasons = make_plan(fingerprint(), path=path, settings={"epochs": 3})
+    assert (plan.network, plan.budget_seconds, plan.epochs) == ("resnet34", 600.0, 3)
+    assert plan.image_size == 64
+    assert reasons["network"] == "from the plan file"
+    assert reasons["epochs"] == "set by the user"
+
+
+def test_a_whole_plan_file_repeats_the_plan_on_other_data(tmp_path: Path) -> None:
+    plan, reasons = build_plan(fingerprint(hint="oct"))
+    path = save_plan(plan, tmp_path / "plan.yaml", reasons)
+    assert make_plan(fingerprint(n_train=10, channels=3), path=path)[0] == plan
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"netwrok": "resnet18"}, "no hyperparameter 'netwrok'. Did you mean \"network\"?"),
+        ({"epochs": 0}, "epochs should be greater than or equal to 1, got 0"),
+        ({"epochs": "many"}, "epochs should be a valid integer.*'many'"),
+        ({"epochs": True}, "epochs is no switch, got true"),
+        ({"optimiser": "adam"}, 'optimiser should be .*Did you mean "adamw"'),
+        ({"dropout": 1.0}, "dropout should be less than 1"),
+        ({"learning_rate": float("nan")}, "learning_rate should be"),
+        ({"fractions": [0.5, 0.1, 0.1]}, "fractions must add up to 1, got 0.5"),
+        ({"fractions": [0.5, 0.5]}, "fractions"),
+        ({"mean": [0.1, 0.2], "channels": 3}, "mean must hold one value or one for each of the 3"),
+        ({"blocks": [{"channels": 4}]}, "blocks belong to the network plain only"),
+        ({"network": "plain", "blocks": [{"chanels": 4}]}, 'Did you mean "channels"'),
+        ({"optimiser": "sgd", "momentum": 0.0}, "nesterov needs a momentum"),
+    ],
+)
+def test_mistakes_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(PlanError, match=message.replace("?", r"\?")):
+        build_plan(fingerprint(), settings)
+
+
+def test_apply_settings_checks_the_whole() -> None:
+    plan = Plan()
+    assert apply_settings(plan, {}) == plan
+    assert apply_settings(plan, {"budget_seconds": "2m"}).budget_seconds == 120.0
+    with pytest.raises(PlanError, match="seeed"):
+        apply_settings(plan, {"seeed": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"netwrok: resnet18\n", "Did you mean"),
+        (b"- a\n- b\n", "must hold lines of KEY: VALUE, got list"),
+        (b"", "must hold lines of KEY: VALUE"),
+        (b"a: [1,\n", "is not YAML"),
+        (b"\xff\xfe\x00\x01", "is not"),
+        (b"seed: !!python/object/apply:os.system ['true']\n", "is not YAML"),
+        (b"# " + b"x" * 2**20, "larger than a plan can be"),
+    ],
+)
+def test_a_bad_plan_file_is_one_plain_message(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_bytes(content)
+    with pytest.raises(PlanError, match=message):
+        load_plan(path)
+
+
+def test_no_such_plan_file(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="cannot be read, got No such file"):
+        load_plan(tmp_path / "nothing.yaml")
+
+
+def test_settings_are_yaml() -> None:
+    texts = ["learning_rate=1e-3", "nesterov=false", "fractions=[0.6, 0.2, 0.2]", "weights=null"]
+    plan, _ = build_plan(fingerprint(), parse_overrides(texts))
+    assert (plan.learning_rate, plan.nesterov, plan.weights) == (1e-3, False, None)
+    assert plan.fractions == (0.6, 0.2, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs", "KEY=VALUE"),
+        ("=3", "KEY=VALUE"),
+        ("epocs=3", "Did you mean"),
+        ("mean=[1", "YAML"),
+    ],
+)
+def test_bad_settings(text: str, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        parse_overrides([text])
+
+
+@given(st.integers(1, 10**5))
+def test_budgets_round_trip(seconds: int) -> None:
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    assert parse_budget(f"{hours}h{minutes}m{rest}s") == parse_budget(str(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5", "10x", "ten", "0m", "1m2h"])
+def test_bad_budgets(text: str) -> None:
+    with pytest.raises(UsageError, match="A budget is a time above 0"):
+        parse_budget(text)
+
+
+def test_no_batch_of_one_image() -> None:
+    for n in range(2, 200):
+        for batch_size in (2, 3, 16, 32):
+            assert n // steps_per_epoch(n, batch_size) >= 2
+    assert steps_per_epoch(5, 1) == 5
+
+
+def test_the_comment_never_breaks_the_yaml(tmp_path: Path) -> None:
+    path = save_plan(Plan(weights="a: #b.pth"), tmp_path / "plan.yaml", {"seed": "x: y # z"})
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))["weights"] == "a: #b.pth"
