@@ -38,7 +38,7 @@ def predict_logits(
     classifier.eval()
     blocks = []
     for start in range(0, len(pixels), BATCH_SIZE):
-        batch = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH_SIZE]))
+        batch = torch.from_numpy(np.array(pixels[start : start + BATCH_SIZE]))
         x = normalise(batch, preprocessing.mean, preprocessing.std)
         blocks.append(classifier(x).float().numpy())
         if progress:
