@@ -258,6 +258,17 @@ def test_every_file_at_hand_is_an_image_or_a_plain_reason(shared_data: Path) -> 
     assert not [reason for reason in reasons if "\n" in reason]
 
 
+def test_pixels_that_were_not_measured_are_black(shared_data: Path, tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(next((shared_data / "dicom").rglob("parametric_map_float.dcm")))
+    values = np.frombuffer(dataset.FloatPixelData, np.float32).copy()
+    values[:128] = np.nan
+    dataset.FloatPixelData = values.tobytes()
+    dataset.save_as(tmp_path / "a")
+    pixels = grey(read_image(tmp_path / "a"))
+    assert (pixels[0] == 0).all()
+    assert pixels.max() == 1
+
+
 def test_palette_colours(shared_data: Path) -> None:
     path = next((shared_data / "dicom").rglob("OT-PAL-8-face.dcm"))
     image = read_image(path)

@@ -9,5 +9,5 @@
     preprocessing.py  size, channels and normalisation: deterministic, stored in the bundle
     image.py          the Image, the bound on its size, and full scale
 
-This room knows no labels, patients' splits or networks.
+This room knows no labels, splits or networks.
 """

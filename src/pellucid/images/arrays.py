@@ -28,7 +28,7 @@ from pellucid.images.image import (
 )
 
 _BLOCK_BYTES = 32 * 2**20
-_BLOCKS_KEPT = 8  # decoding threads stay close together, so a few blocks serve them all
+_BLOCKS_KEPT = 4  # decoding threads stay close together, so a few blocks serve them all
 _COLOURS = (1, 2, 3, 4)
 
 

@@ -70,7 +70,9 @@ def read_dicom(file: BinaryIO, name: str, frame: int, max_pixels: int) -> Image:
         pixels = _palette(dataset, stored)
     else:
         pixels = np.divide(stored, np.float32(2 ** int(dataset.BitsStored) - 1), dtype=np.float32)
-    image = channels_first(np.clip(pixels, 0, 1).astype(np.float32, copy=False))
+    # float pixel data may hold NaN where nothing was measured: black, like padding
+    finite = np.nan_to_num(np.clip(pixels, 0, 1), nan=0.0)
+    image = channels_first(finite.astype(np.float32, copy=False))
     return Image(image, _facts(dataset, image, window))
 
 
