@@ -349,10 +349,10 @@ def test_a_disk_that_fills_up_is_said_and_nothing_is_mistaken(
     np.testing.assert_array_equal(cache.pixels, expected)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_really_full_device_raises_and_does_not_crash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.skipif(
+    not Path("/dev/full").is_char_device(), reason="/dev/full is not the full device here"
+)
+def test_a_really_full_device_raises_and_does_not_crash(tmp_path: Path) -> None:
     store = PixelStore(tmp_path, (2, 1, 8, 8))
     store._records_file.close()
     store._records_file = Path("/dev/full").open("wb")  # noqa: SIM115 - the store closes it
