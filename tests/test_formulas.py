@@ -13,7 +13,7 @@ from torch import Tensor
 from pellucid.network import formulas
 from pellucid.network.layers import PADDING_MODES, build_activation
 
-quick = settings(deadline=None, max_examples=60, derandomize=True)
+quick = settings(deadline=None, max_examples=30, derandomize=True)
 sizes = st.integers(3, 8)
 logit_lists = st.lists(st.floats(-30, 30), min_size=1, max_size=6)
 
