@@ -1,0 +1,169 @@
+"""Numbers, lists and estimates as people write them.
+
+Knows the field's names for metrics. It does not know where a number comes from.
+"""
+# ruff: noqa: RUF001 - an interval is written with an en dash
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+METRIC_NAMES = {
+    "auroc": "AUROC",
+    "macro_auroc": "macro AUROC",
+    "auprc": "AUPRC",
+    "macro_auprc": "macro AUPRC",
+    "sensitivity": "sensitivity (recall)",
+    "specificity": "specificity",
+    "balanced_accuracy": "balanced accuracy",
+    "ppv": "PPV (precision)",
+    "npv": "NPV",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "accuracy": "accuracy",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "calibration_error": "calibration error",
+}
+METRIC_MEANINGS = {
+    "auroc": "chance that a positive image is ranked above a negative one; 0.5 is guessing",
+    "auprc": "mean precision over all recalls; guessing gives the prevalence",
+    "sensitivity": "share of the positive images that are called positive",
+    "specificity": "share of the negative images that are called negative",
+    "balanced_accuracy": "mean of the shares found in each class",
+    "ppv": "share of the images called positive that are",
+    "npv": "share of the images called negative that are",
+    "f1": "harmonic mean of precision and recall",
+    "accuracy": "share of the images called rightly",
+    "brier": "mean squared error of the probability; 0 is best",
+    "log_loss": "mean negative log-probability of the truth; 0 is best",
+    "calibration_error": "mean gap between probability and frequency; 0 is best",
+}
+SPLIT_NAMES = {"external_test": "external test"}
+UNBOUNDED = frozenset({"log_loss"})  # not on the scale from 0 to 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval; `value` is None where it is not defined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    method: str = ""
+
+    @classmethod
+    def of(cls, metric: Mapping[str, Any] | float | None) -> Estimate:
+        """From an entry of evaluation.json: an object with its interval, a bare number or null."""
+        if isinstance(metric, Mapping):
+            parts = (_finite(metric.get(key)) for key in ("value", "low", "high"))
+            return cls(*parts, method=str(metric.get("method") or ""))
+        return cls(_finite(metric))
+
+    @property
+    def is_defined(self) -> bool:
+        """Whether there is a value."""
+        return self.value is not None
+
+    @property
+    def number(self) -> str:
+        """The value alone: 0.982."""
+        return "not defined" if self.value is None else decimal(self.value)
+
+    @property
+    def interval(self) -> str:
+        """The interval alone: 0.971–0.991; empty where there is none."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{decimal(self.low)}–{decimal(self.high)}"
+
+    @property
+    def text(self) -> str:
+        """The value, and its interval in brackets: 0.982 (0.971–0.991)."""
+        return f"{self.number} ({self.interval})" if self.interval else self.number
+
+    @property
+    def sentence(self) -> str:
+        """As in a sentence: 0.982 (95 % interval 0.971–0.991), or why it is not defined."""
+        if self.value is None:
+            return f"not defined ({self.reason})"
+        return f"{self.number} (95 % interval {self.interval})" if self.interval else self.number
+
+    @property
+    def reason(self) -> str:
+        """Why there is no value."""
+        return self.method.removeprefix("undefined").lstrip(": ") or "no reason was recorded"
+
+
+def metric_name(key: str) -> str:
+    """The field's name of a metric: `ppv` is "PPV (precision)"."""
+    return METRIC_NAMES.get(key, key.replace("_", " "))
+
+
+def split_name(split: str) -> str:
+    """A split as it stands in a sentence."""
+    return SPLIT_NAMES.get(split, split)
+
+
+def decimal(value: float, digits: int = 3) -> str:
+    """A number with three decimals.
+
+    >>> decimal(0.98249)
+    '0.982'
+    """
+    return f"{value:.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with a space, as ISO 31-0 writes it.
+
+    >>> percent(0.254), percent(0.0004)
+    ('25 %', '0.04 %')
+    """
+    shown = 100 * share
+    return f"{shown:.0f} %" if shown >= 1 or shown == 0 else f"{shown:.2g} %"
+
+
+def count(number: int, what: str) -> str:
+    """How many of a thing.
+
+    >>> count(1, "image"), count(4436, "image")
+    ('1 image', '4,436 images')
+    """
+    return f"{number:,} {what if number == 1 else what + 's'}"
+
+
+def listing(items: Sequence[str], last: str = "and") -> str:
+    """Items in a sentence.
+
+    >>> listing(["CNV", "DME", "DRUSEN"], "or")
+    'CNV, DME or DRUSEN'
+    """
+    if len(items) < 2:
+        return "".join(items)
+    return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    >>> duration(75), duration(7260)
+    ('1 min 15 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _finite(value: Any) -> float | None:
+    if value is None or isinstance(value, str | bool):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
