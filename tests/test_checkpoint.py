@@ -145,7 +145,7 @@ def test_a_newer_one_and_another_network_are_refused(
 def test_the_file_holds_tensors_and_json_only(tmp_path: Path) -> None:
     save_state(state(), tmp_path)
     with safe_open(last_path(tmp_path), framework="pt") as file:
-        facts = json.loads(file.metadata()["facts"])
+        facts = json.loads(file.metadata()["pellucid"])
     assert facts["at"]["step"] == 3
 
 

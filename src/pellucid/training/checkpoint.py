@@ -221,8 +221,10 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    header = json.dumps(_without_nan(facts), allow_nan=False)
-    metadata = {"format": FORMAT, "version": str(VERSION), "facts": header}
+    facts = {"format": FORMAT, "version": VERSION, **_without_nan(facts)}
+    # One entry only: safetensors writes several in random order, and equal states should make
+    # equal files.
+    metadata = {"pellucid": json.dumps(facts, allow_nan=False)}
     temporary = path.with_name(f".{path.name}.tmp")
     plain = {key: value.detach().contiguous() for key, value in tensors.items()}
     try:
@@ -256,13 +258,13 @@ def _cannot_save(path: Path, error: OSError | SafetensorError) -> TrainingError:
 def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            facts = dict(json.loads((file.metadata() or {}).get("pellucid", "{}")))
+            if facts.get("format") != FORMAT:
                 raise BundleError(f"{path} is not a checkpoint of Pellucid")
-            if int(metadata.get("version", "0")) > VERSION:
+            if facts["version"] > VERSION:
                 raise BundleError(f"{path} was written by a newer Pellucid")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no dict
-            return tensors, dict(json.loads(metadata["facts"]))
+            return tensors, facts
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, error) from error
 
