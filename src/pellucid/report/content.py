@@ -147,7 +147,9 @@ def _describe_source(documents: RunDocuments) -> str:
     dataset = documents.dataset
     if not dataset:
         return ""
-    text = f"{dataset.get('name', 'The dataset')}: {count(int(dataset.get('n_images', 0)), 'image')}"
+    text = (
+        f"{dataset.get('name', 'The dataset')}: {count(int(dataset.get('n_images', 0)), 'image')}"
+    )
     if dataset.get("patients_known"):
         text += f" of {count(int(dataset.get('n_patients', 0)), 'patient')}"
     source = dataset.get("source")
@@ -159,7 +161,7 @@ def _split_table(documents: RunDocuments, target: str, number: int) -> SplitTabl
     classes = [str(label) for label in documents.main_block(target)["classes"]]
     table = documents.index
     if table is None or target not in table or "split" not in table:
-        return _split_table_of_blocks(documents, target, classes)
+        return _split_table_of_blocks(documents, target, number)
     labels = table[target].where(table[target].isin(classes), "no label")
     labels = labels.where(table[target].notna(), "no label")
     rows = table.assign(label=labels)
@@ -189,9 +191,8 @@ def _cells(rows: pd.DataFrame, label: str, splits: list[str]) -> Iterator[tuple[
         yield f"{len(part):,}", share, f"{part['patient_id'].nunique():,}"
 
 
-def _split_table_of_blocks(
-    documents: RunDocuments, target: str, classes: list[str]
-) -> SplitTable:
+def _split_table_of_blocks(documents: RunDocuments, target: str, number: int) -> SplitTable:
+    classes = [str(label) for label in documents.main_block(target)["classes"]]
     blocks = [block for block in documents.blocks if block["target"] == target]
     blocks.sort(key=lambda block: SPLITS.index(block["split"]) if block["split"] in SPLITS else 9)
     counts = {
@@ -201,11 +202,9 @@ def _split_table_of_blocks(
     return SplitTable(
         target=target,
         splits=[split_name(str(block["split"])) for block in blocks],
-        rows=[
-            (label, [_block_cell(block, label) for block in blocks]) for label in classes
-        ],
+        rows=[(label, [_block_cell(block, label) for block in blocks]) for label in classes],
         totals=[(f"{block['n_images']:,}", f"{block['n_patients']:,}") for block in blocks],
-        plot=plot_splits(counts, name=f"splits-{target}") if len(blocks) > 1 else "",
+        plot=plot_splits(counts, name=f"splits-{number}") if len(blocks) > 1 else "",
     )
 
 
@@ -224,9 +223,10 @@ def _training(documents: RunDocuments) -> Training | None:
     if history is None:
         return None
     best = _best_epoch(history)
-    chosen_by = next((item.value for item in documents.plan if item.name == "metric"), "")
-    metric = metric_name(chosen_by) if chosen_by else "metric"
-    plots = [plot_losses(history, best, name="losses")]
+    settings = {item.name: item.value for item in documents.plan}
+    metric = metric_name(settings.get("metric", "metric"))
+    loss = "focal" if settings.get("loss") == "focal" else "cross-entropy, nats"
+    plots = [plot_losses(history, best, loss=loss, name="losses")]
     if history["validation_metric"].notna().any():
         plots.append(plot_metric(history, best, metric=metric, name="metric"))
     return Training(_describe_training(documents, history, metric), plots)
@@ -277,7 +277,7 @@ def _run_facts(documents: RunDocuments) -> Iterator[tuple[str, str]]:
     if facts.get("seed") is not None:
         yield "Seed", str(facts["seed"])
     if facts.get("started"):
-        yield "Started", str(facts["started"])
+        yield "Started", str(facts["started"]).replace("T", " ").replace("+00:00", " UTC")
     if facts.get("seconds"):
         yield "Duration", duration(float(facts["seconds"]))
     for key, value in (facts.get("machine") or {}).items():

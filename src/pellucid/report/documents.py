@@ -63,6 +63,15 @@ class RunDocuments:
         """Whether the run holds a training, and not only predictions of another model."""
         return self.history is not None or bool(self.plan)
 
+    @property
+    def shares_patients(self) -> bool:
+        """Whether a patient stands in more than one split, by the index, else by the option."""
+        if not self.facts.get("allow_shared_patients"):
+            return False
+        if self.index is None or "split" not in self.index:
+            return True
+        return bool((self.index.groupby("patient_id")["split"].nunique() > 1).any())
+
     def block(self, target: str, split: str) -> dict[str, Any] | None:
         """The block of one target and split."""
         for block in self.blocks:
@@ -88,7 +97,7 @@ class RunDocuments:
 
 
 def load_documents(folder: Path) -> RunDocuments:
-    """Read a run folder; raises `UsageError` when it is none, or when one of its files is broken."""
+    """Read a run folder; raises `UsageError` when it is none or one of its files is broken."""
     if not (folder / "evaluation.json").is_file():
         found = "no evaluation.json there" if folder.is_dir() else "no such folder"
         raise UsageError(
@@ -165,7 +174,8 @@ def _read_history(path: Path) -> pd.DataFrame | None:
     if table is None or table.empty:
         return None
     best = table.pop("is_best").str.lower().isin(["true", "1"])
-    return table.apply(pd.to_numeric, errors="coerce").assign(is_best=best)
+    numbers = {name: pd.to_numeric(table[name], errors="coerce") for name in table}
+    return pd.DataFrame(numbers).assign(is_best=best)
 
 
 def _read_predictions(folder: Path) -> pd.DataFrame | None:
@@ -174,8 +184,9 @@ def _read_predictions(folder: Path) -> pd.DataFrame | None:
     if not found:
         return None
     table = pd.concat(found, ignore_index=True)
-    numbers = [name for name in table if str(name).startswith(("probability_", "logit_"))]
-    table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
+    for name in table:
+        if str(name).startswith(("probability_", "logit_")):
+            table[name] = pd.to_numeric(table[name], errors="coerce")
     return table
 
 

@@ -1,4 +1,4 @@
-"""Medical images as thumbnails inside the page: no file of the user is linked to, only copied small.
+"""Medical images as thumbnails inside the page: copied small, never linked to.
 
 Knows how to read an image and to make it small. It does not know why the report shows it.
 """

@@ -15,9 +15,20 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pellucid.report.svg import ACCENT, INK, MUTED, RULE, STYLE, figure_to_svg, new_figure
+from pellucid.report.svg import (
+    ACCENT,
+    INK,
+    MUTED,
+    PANEL_WIDTH_IN,
+    RULE,
+    STYLE,
+    figure_to_svg,
+    new_figure,
+)
+from pellucid.report.writing import shorten
 
 # Okabe and Ito (2008), jfly.uni-koeln.de/color, without the yellow, which is too pale for a line.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -37,6 +48,14 @@ SPLIT_FILLS = {  # lightness alone tells them apart; the test images are what th
     "test": "#0072B2",
     "external_test": "#00304d",
 }
+REFERENCE: dict[str, Any] = {
+    "color": MUTED,
+    "linewidth": 0.8,
+    "linestyle": (0, (1, 2)),
+    "zorder": 1,
+}
+UNIT_TICKS = ((0, 0.2, 0.4, 0.6, 0.8, 1), ("0", "0.2", "0.4", "0.6", "0.8", "1"))
+SQUARE_IN = 2.7
 Z_95 = 1.959964
 
 
@@ -85,29 +104,39 @@ def plot_precision_recall(
 def _unit_square(
     title: str, labels: tuple[str, str], curves: Sequence[Curve], marks: Sequence[Mark], name: str
 ) -> str:
-    rows = len(curves) + len(marks)
     with mpl.rc_context(STYLE):
-        figure = new_figure(3.25 + 0.155 * rows)
-        axes = _square_axes(figure.add_subplot(), labels)
-        axes.set_title(title, loc="left")
+        axes = _square_axes(title, labels, below_in=0.155 * (len(curves) + len(marks)) + 0.06)
         for number, curve in enumerate(curve for curve in curves if not curve.is_reference):
             axes.plot(curve.x, curve.y, **_line(number), label=curve.label, clip_on=False)
         for curve in curves:
             if curve.is_reference:
-                grey = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (1, 2))}
-                axes.plot(curve.x, curve.y, **grey, label=curve.label, zorder=1)
+                axes.plot(curve.x, curve.y, **REFERENCE, label=curve.label)
         for number, mark in enumerate(marks):
             axes.plot([mark.x], [mark.y], **_marker(number), label=mark.label, clip_on=False)
-        figure.legend(loc="outside lower left", labelspacing=0.25, borderaxespad=0.2)
-        return figure_to_svg(figure, name, f"{title}: {labels[1]} over {labels[0]}")
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.45 / SQUARE_IN)}
+        axes.legend(**place, labelspacing=0.25, borderaxespad=0, borderpad=0)
+        label = f"{title}: {labels[1]} over {labels[0]}"
+        return figure_to_svg(_figure_of(axes), name, label)
 
 
-def _square_axes(axes: Axes, labels: tuple[str, str]) -> Axes:
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1], aspect="equal")
-    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
-    axes.set_xticks(ticks, ["0", "0.2", "0.4", "0.6", "0.8", "1"])
-    axes.set_yticks(ticks, ["0", "0.2", "0.4", "0.6", "0.8", "1"])
+def _square_axes(title: str, labels: tuple[str, str], *, below_in: float) -> Axes:
+    """Axes from 0 to 1 in the same place of every panel, so that panels abreast line up."""
+    height = 0.3 + SQUARE_IN + 0.45 + below_in
+    figure = new_figure(height, is_constrained=False)
+    bottom = (0.45 + below_in) / height
+    sides = (SQUARE_IN / PANEL_WIDTH_IN, SQUARE_IN / height)
+    axes = figure.add_axes((0.52 / PANEL_WIDTH_IN, bottom, *sides))
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1])
+    axes.set_xticks(*UNIT_TICKS)
+    axes.set_yticks(*UNIT_TICKS)
+    axes.set_title(title, loc="left")
     return axes
+
+
+def _figure_of(axes: Axes) -> Figure:
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # noqa: S101 - the axes were made on one
+    return figure
 
 
 def _line(number: int) -> dict[str, Any]:
@@ -139,18 +168,18 @@ def plot_reliability(bins: Sequence[Mapping[str, Any]], *, name: str) -> str:
     """
     full = [entry for entry in bins if entry.get("n") and entry.get("observed") is not None]
     with mpl.rc_context(STYLE):
-        figure = new_figure(3.95)
-        above, below = figure.subplots(2, 1, height_ratios=(4.6, 1))
-        _square_axes(above, ("", "Observed share"))
-        above.set_title("Reliability", loc="left")
-        above.plot((0, 1), (0, 1), color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+        axes = _square_axes("Reliability", ("", "Observed share"), below_in=0.6)
+        axes.plot((0, 1), (0, 1), **REFERENCE)
         x = [float(entry["mean_probability"]) for entry in full]
         y = [float(entry["observed"]) for entry in full]
         for place, share, entry in zip(x, y, full, strict=True):
-            above.plot((place, place), _wilson(share, int(entry["n"])), color=ACCENT, linewidth=1)
-        above.plot(x, y, "o-", color=ACCENT, markersize=4.5, linewidth=0.7, clip_on=False)
+            axes.plot((place, place), _wilson(share, int(entry["n"])), color=ACCENT, linewidth=1)
+        axes.plot(x, y, "o-", color=ACCENT, markersize=4.5, linewidth=0.7, clip_on=False)
+        figure = _figure_of(axes)
+        box = axes.get_position()
+        height = 0.5 / figure.get_figheight()
+        below = figure.add_axes((box.x0, box.y0 - 0.26 / 0.5 * height - height, box.width, height))
         _draw_counts(below, bins)
-        figure.align_ylabels()
         return figure_to_svg(figure, name, "Reliability: observed share over predicted probability")
 
 
@@ -160,7 +189,7 @@ def _draw_counts(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
         low, height = float(entry["low"]), int(entry.get("n") or 0)
         axes.bar(low, height, width, align="edge", color=RULE, edgecolor="white", linewidth=0.8)
     axes.set(xlim=(0, 1), xlabel="Predicted probability", ylabel="Images")
-    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1], ["0", "0.2", "0.4", "0.6", "0.8", "1"])
+    axes.set_xticks(*UNIT_TICKS)
     axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
 
 
@@ -171,17 +200,19 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def plot_losses(history: pd.DataFrame, best: int | None, *, name: str) -> str:
+def plot_losses(
+    history: pd.DataFrame, best: int | None, *, loss: str = "cross-entropy, nats", name: str
+) -> str:
     """Training and validation loss over the epochs; a line stands at the chosen epoch."""
     with mpl.rc_context(STYLE):
         figure = new_figure(2.75)
         axes = _epoch_axes(figure.add_subplot(), history, best)
-        axes.set(ylabel="Loss (cross-entropy, nats)")
+        axes.set(ylabel=f"Loss ({loss})")
         axes.set_title("Loss", loc="left")
         x = history["epoch"]
         if "train_loss" in history:
-            grey = {"color": MUTED, "linestyle": DASHES[1], "linewidth": 1.2}
-            axes.plot(x, history["train_loss"], **grey, label="training, augmented")
+            grey: dict[str, Any] = {"color": MUTED, "linestyle": DASHES[1], "linewidth": 1.2}
+            axes.plot(x, history["train_loss"], **grey, label="training")
         if "validation_loss" in history:
             axes.plot(x, history["validation_loss"], color=ACCENT, label="validation", **_dots(x))
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
@@ -199,7 +230,7 @@ def plot_metric(
         axes.set(ylabel=f"Validation {metric}")
         axes.set_title(f"Validation {metric}", loc="left")
         x, y = history["epoch"], history["validation_metric"]
-        axes.plot(x, y, color=ACCENT, label="validation", **_dots(x))
+        axes.plot(x, y, color=ACCENT, **_dots(x))
         chosen = history[history["epoch"] == best]
         if len(chosen):
             at = (float(chosen["epoch"].iloc[0]), float(chosen["validation_metric"].iloc[0]))
@@ -234,12 +265,16 @@ def plot_splits(counts: Mapping[str, Mapping[str, int]], *, name: str) -> str:
         left = dict.fromkeys(counts, 0)
         for split in splits:
             widths = [counts[label].get(split, 0) for label in counts]
-            fill = {"color": SPLIT_FILLS[split], "edgecolor": "white", "linewidth": 0.6}
+            fill: dict[str, Any] = {
+                "color": SPLIT_FILLS[split],
+                "edgecolor": "white",
+                "linewidth": 0.6,
+            }
             bars = list(range(len(counts)))
             label = split.replace("_", " ")
             axes.barh(bars, widths, left=list(left.values()), height=0.66, **fill, label=label)
             left = {key: left[key] + counts[key].get(split, 0) for key in counts}
-        axes.set_yticks(range(len(counts)), [_short(label) for label in counts])
+        axes.set_yticks(range(len(counts)), [shorten(label) for label in counts])
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -249,7 +284,3 @@ def plot_splits(counts: Mapping[str, Mapping[str, int]], *, name: str) -> str:
         legend: dict[str, Any] = {"handlelength": 1, "columnspacing": 1.1, "handletextpad": 0.5}
         figure.legend(loc="outside lower left", ncols=len(splits), borderaxespad=0.2, **legend)
         return figure_to_svg(figure, name, "Images of each class by split")
-
-
-def _short(label: str, limit: int = 22) -> str:
-    return label if len(label) <= limit else f"{label[: limit - 1]}…"

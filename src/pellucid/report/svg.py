@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 PANEL_WIDTH_IN = 3.35  # two abreast on A4, and one fills a telephone at natural size
 INK, MUTED, RULE, ACCENT = "#1a1a1a", "#595959", "#c8c8c8", "#0072B2"
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {  # matplotlib types the names of its settings one by one
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "axes.labelsize": 8.5,
     "axes.titlesize": 9,
+    "axes.titlepad": 8,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
     "legend.fontsize": 8.5,
@@ -43,14 +43,14 @@ STYLE: dict[str, Any] = {
     "hatch.linewidth": 0.5,
     "text.parse_math": False,  # a class may be called $5
     "svg.fonttype": "none",
-    "figure.constrained_layout.use": True,
 }
 _REFERENCE = re.compile(r"(?:^|(?<=url\())#([\w-]+)")
 
 
-def new_figure(height_in: float) -> Figure:
+def new_figure(height_in: float, *, is_constrained: bool = True) -> Figure:
     """An empty panel; make it and draw on it inside `mpl.rc_context(STYLE)`."""
-    return Figure(figsize=(PANEL_WIDTH_IN, height_in))
+    layout: Literal["constrained"] | None = "constrained" if is_constrained else None
+    return Figure(figsize=(PANEL_WIDTH_IN, height_in), layout=layout)
 
 
 def figure_to_svg(figure: Figure, name: str, label: str) -> str:
@@ -58,7 +58,7 @@ def figure_to_svg(figure: Figure, name: str, label: str) -> str:
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(buffer, metadata=nothing)
+        figure.savefig(buffer, format="svg", metadata=nothing)
     root = ET.fromstring(buffer.getvalue())  # noqa: S314 - written by matplotlib, just above
     _without_namespaces(root)
     _without_boilerplate(root)

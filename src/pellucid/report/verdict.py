@@ -3,11 +3,10 @@
 Every number stands in evaluation.json or in the audit; this module only decides what must be said
 first. It knows no HTML.
 """
-# ruff: noqa: RUF001 - an interval is written with an en dash
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +31,7 @@ class Caution:
     @property
     def word(self) -> str:
         """The level as a reader says it."""
-        return {"FAIL": "Wrong", "WARN": "Beware", "NOTE": "Note"}.get(self.level, self.level)
+        return {"FAIL": "Serious", "WARN": "Beware", "NOTE": "Note"}.get(self.level, self.level)
 
 
 def main_metric(block: dict[str, Any]) -> tuple[str, Estimate]:
@@ -50,6 +49,8 @@ def describe_question(documents: RunDocuments, target: str) -> str:
     block = documents.main_block(target)
     classes, positive = list(block["classes"]), block.get("positive")
     text = f"Is the image {listing(classes, 'or')}?"
+    if is_yes_or_no(classes):
+        text = f"Does the image show {target}?"
     if positive is not None and len(classes) == 2:
         text += f" Positive means {positive}{_who_chose(documents, target)}."
     for new, old in ((documents.facts.get("task") or {}).get("merge") or {}).items():
@@ -85,7 +86,7 @@ def _whom(documents: RunDocuments, block: dict[str, Any]) -> str:
         return f"{who} ({split}, not a test)"
     if not documents.was_trained_here:
         return f"{who} ({split_name(split)})"
-    if documents.facts.get("allow_shared_patients"):
+    if documents.shares_patients:
         return f"{who}, some of them patients that training used too"
     return f"{who} never used in training"
 
@@ -98,13 +99,26 @@ def _binary(block: dict[str, Any]) -> Iterator[str]:
         f"At the threshold 0.5, sensitivity was {found.sentence} "
         f"and specificity {cleared.sentence}."
     )
-    negative, positive = block["classes"]
+    negative, positive = (_images_of(block, label) for label in block["classes"])
     if found.value is not None and cleared.value is not None:
         alarms = round(100 * (1 - cleared.value))
         yield (
-            f"So of 100 {positive} images it found about {round(100 * found.value)}, "
-            f"and of 100 {negative} images it wrongly called about {alarms} {positive}."
+            f"So of 100 {positive} it found about {round(100 * found.value)}, "
+            f"and of 100 {negative} it wrongly called about {alarms} {block['classes'][-1]}."
         )
+
+
+def is_yes_or_no(classes: Sequence[str]) -> bool:
+    """Whether the classes only say yes or no, so that the target's name says what is meant."""
+    return {label.lower() for label in classes} in ({"0", "1"}, {"no", "yes"}, {"false", "true"})
+
+
+def _images_of(block: dict[str, Any], label: str) -> str:
+    if not is_yes_or_no(block["classes"]):
+        return f"{label} images"
+    return (
+        f"images {'with' if label.lower() in ('1', 'yes', 'true') else 'without'} {block['target']}"
+    )
 
 
 def _several(block: dict[str, Any]) -> Iterator[str]:
@@ -118,7 +132,8 @@ def _several(block: dict[str, Any]) -> Iterator[str]:
     defined = {label: entry for label, entry in recalls.items() if entry.value is not None}
     if defined:
         worst = min(defined, key=lambda label: (defined[label].value or 0.0, label))
-        yield f"The class found least often was {worst}, with sensitivity {defined[worst].sentence}."
+        recall = defined[worst].sentence
+        yield f"The class found least often was {worst}, with sensitivity {recall}."
 
 
 def collect_cautions(documents: RunDocuments) -> list[Caution]:
@@ -136,10 +151,10 @@ def collect_cautions(documents: RunDocuments) -> list[Caution]:
 
 
 def _about_patients(documents: RunDocuments) -> Iterator[Caution]:
-    if documents.facts.get("allow_shared_patients"):
+    if documents.shares_patients:
         text = (
-            "Splits may share patients (--allow-shared-patients): the figures can be better than "
-            "they would be on new patients."
+            "Some patients stand in more than one split (--allow-shared-patients): the figures "
+            "can be better than they would be on new patients."
         )
         yield Caution("FAIL", text, "Split by patient before believing them.")
     blocks = [documents.main_block(target) for target in documents.targets]
@@ -154,7 +169,7 @@ def _about_patients(documents: RunDocuments) -> Iterator[Caution]:
 
 def _about_findings(documents: RunDocuments) -> Iterator[Caution]:
     said = {"no_patients", "unreadable", "synthetic"}  # the report says these in its own words
-    if documents.facts.get("allow_shared_patients"):
+    if documents.shares_patients:
         said.add("shared_patients")
     for finding in documents.audit.get("findings", []):
         if finding.get("level") in ("FAIL", "WARN") and finding.get("code") not in said:
@@ -163,7 +178,9 @@ def _about_findings(documents: RunDocuments) -> Iterator[Caution]:
 
 
 def _about_files(documents: RunDocuments) -> Iterator[Caution]:
-    unreadable = int(documents.facts.get("unreadable") or len(documents.audit.get("unreadable", [])))
+    unreadable = int(
+        documents.facts.get("unreadable") or len(documents.audit.get("unreadable", []))
+    )
     if unreadable:
         text = f"{count(unreadable, 'file')} could not be read and took no part."
         yield Caution("WARN", text, "The reasons stand below, under Data.")
@@ -218,11 +235,12 @@ def _about_gap(documents: RunDocuments, block: dict[str, Any], where: str) -> It
         return
     outside = not test.low <= other.value <= test.high
     if outside and abs(other.value - test.value) > GAP_WORTH_SAYING:
-        side = "better" if other.value > test.value else "worse"
+        side, why = "worse", "the two groups of patients differ."
+        if other.value > test.value:
+            side, why = "better", "the choice of the epoch fitted validation, or the groups differ."
         text = (
             f"{where}Validation was {side} than {split_name(str(block['split']))} ({name} "
-            f"{other.number} against {test.text}): the two groups differ, or the choice of the "
-            "epoch fitted validation."
+            f"{other.number} against {test.text}): {why}"
         )
         yield Caution("WARN", text)
 

@@ -2,7 +2,7 @@
 
 Knows the field's names for metrics. It does not know where a number comes from.
 """
-# ruff: noqa: RUF001 - an interval is written with an en dash
+# ruff: noqa: RUF001, RUF002 - an interval is written with an en dash
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ METRIC_MEANINGS = {
     "calibration_error": "mean gap between probability and frequency; 0 is best",
 }
 SPLIT_NAMES = {"external_test": "external test"}
-UNBOUNDED = frozenset({"log_loss"})  # not on the scale from 0 to 1
+ERRORS = frozenset({"brier", "log_loss", "calibration_error"})  # better when low
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Estimate:
     def of(cls, metric: Mapping[str, Any] | float | None) -> Estimate:
         """From an entry of evaluation.json: an object with its interval, a bare number or null."""
         if isinstance(metric, Mapping):
-            parts = (_finite(metric.get(key)) for key in ("value", "low", "high"))
-            return cls(*parts, method=str(metric.get("method") or ""))
+            value, low, high = (_finite(metric.get(key)) for key in ("value", "low", "high"))
+            return cls(value, low, high, str(metric.get("method") or ""))
         return cls(_finite(metric))
 
     @property
@@ -146,6 +146,15 @@ def listing(items: Sequence[str], last: str = "and") -> str:
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def shorten(label: str, limit: int = 24) -> str:
+    """A name that fits into a legend.
+
+    >>> shorten("a class with a very long name", 12)
+    'a class wit…'
+    """
+    return label if len(label) <= limit else f"{label[: limit - 1]}…"
 
 
 def duration(seconds: float) -> str:
