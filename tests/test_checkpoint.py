@@ -29,6 +29,8 @@ from pellucid.training.checkpoint import (
     save_history,
     save_state,
 )
+from pellucid.training.hyperparameters import Plan
+from pellucid.training.optimiser import Optimiser
 
 
 def network(seed: int) -> nn.Module:
@@ -36,15 +38,14 @@ def network(seed: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
 
 
-def state(seed: int = 0, optimiser: str = "AdamW", steps: int = 3) -> State:
+def state(seed: int = 0, optimiser: str = "adamw", steps: int = 3) -> State:
     classifier = network(seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    options = {"momentum": 0.9} if optimiser == "SGD" else {}
-    made = getattr(torch.optim, optimiser)(classifier.parameters(), lr=0.1, **options)
+    made = Optimiser(classifier, Plan(optimiser=optimiser))
     result = State(classifier, network(seed + 50), made, "key")
-    for _ in range(steps):
-        made.zero_grad()
+    for number in range(steps):
+        classifier.zero_grad()
         classifier(torch.randn(3, 1, 4, 4)).square().sum().backward()
-        made.step()
+        made.step(0.1, number)
         result.at.count(1.5, 3, 0.25)
     return result
 
@@ -57,15 +58,13 @@ def assert_equal(a: State, b: State) -> None:
     for mine, other in ((a.classifier, b.classifier), (a.averaged, b.averaged)):
         for key, value in mine.state_dict().items():
             assert torch.equal(value, other.state_dict()[key])
-    ours, theirs = a.optimiser.state_dict()["state"], b.optimiser.state_dict()["state"]
-    assert ours.keys() == theirs.keys()
-    for number, values in ours.items():
-        for key, value in values.items():
-            assert torch.equal(value, theirs[number][key])
-            assert value.stride() == theirs[number][key].stride()
+    assert a.optimiser.memory.keys() == b.optimiser.memory.keys()
+    for name, value in a.optimiser.memory.items():
+        assert torch.equal(value, b.optimiser.memory[name])
+        assert value.stride() == b.optimiser.memory[name].stride()
 
 
-@pytest.mark.parametrize("optimiser", ["AdamW", "SGD"])
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_everything_comes_back(tmp_path: Path, optimiser: str) -> None:
     before, after = state(0, optimiser), state(9, optimiser, steps=0)
     before.at.rows = [row(1), row(2, math.nan)]
@@ -135,8 +134,9 @@ def test_a_newer_one_and_another_network_are_refused(
 ) -> None:
     save_state(state(), tmp_path)
     stranger = State(nn.Linear(2, 2), nn.Linear(2, 2), state().optimiser, "key")
-    with pytest.raises(BundleError, match="is damaged"):
-        load_state(stranger, tmp_path)
+    for other in (stranger, state(optimiser="sgd")):
+        with pytest.raises(BundleError, match="is damaged"):
+            load_state(other, tmp_path)
     monkeypatch.setattr(checkpoint, "VERSION", 0)
     with pytest.raises(BundleError, match="newer Pellucid"):
         load_state(state(), tmp_path)

@@ -15,13 +15,13 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pellucid.errors import BundleError, TrainingError, UsageError
 from pellucid.storage import cannot_write, write_text
+from pellucid.training.optimiser import Optimiser
 
 FORMAT = "pellucid-checkpoint"
 VERSION = 1
@@ -87,7 +87,7 @@ class State:
 
     classifier: nn.Module
     averaged: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimiser: Optimiser
     key: str
     at: Position = field(default_factory=Position)
 
@@ -106,7 +106,7 @@ def save_state(state: State, run: Path) -> None:
     """Replace `checkpoints/last.safetensors`; raises `TrainingError`, and the old one stays."""
     tensors = {f"classifier.{k}": v for k, v in state.classifier.state_dict().items()}
     tensors |= {f"averaged.{k}": v for k, v in state.averaged.state_dict().items()}
-    tensors |= _optimiser_tensors(state.optimiser)
+    tensors |= {f"optimiser.{k}": v for k, v in state.optimiser.memory.items()}
     _save(last_path(run), tensors, {"key": state.key, "at": asdict(state.at)})
 
 
@@ -126,7 +126,7 @@ def load_state(state: State, run: Path) -> bool:
     try:
         state.classifier.load_state_dict(_part(tensors, "classifier."))
         state.averaged.load_state_dict(_part(tensors, "averaged."))
-        _load_optimiser(state.optimiser, _part(tensors, "optimiser."))
+        _load_memory(state.optimiser.memory, _part(tensors, "optimiser."))
         state.at = _position(facts["at"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
@@ -178,25 +178,11 @@ def _cell(value: float) -> str:
     return str(int(value))
 
 
-def _optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {}
-    for number, state in optimiser.state_dict()["state"].items():
-        for name, value in state.items():
-            if value is not None:
-                tensors[f"optimiser.{number}.{name}"] = torch.as_tensor(value)
-    return tensors
-
-
-def _load_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, _, name = key.partition(".")
-        like = parameters[int(number)]
-        if value.shape == like.shape:  # in the parameter's memory layout, as it was
-            value = torch.empty_like(like, requires_grad=False).copy_(value)
-        state.setdefault(int(number), {})[name] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+def _load_memory(memory: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    if memory.keys() != tensors.keys():
+        raise ValueError("the optimiser's memory is of another network or optimiser")
+    for name, value in tensors.items():
+        memory[name].copy_(value)
 
 
 def _position(document: dict[str, Any]) -> Position:

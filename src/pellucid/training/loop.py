@@ -52,7 +52,7 @@ from pellucid.training.checkpoint import (
 from pellucid.training.device import choose_device, own_randomness, place, precision
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.loss import Loss, build_loss, count_classes
-from pellucid.training.optimiser import build_optimiser, update_average
+from pellucid.training.optimiser import Optimiser, update_average
 from pellucid.training.schedule import epochs_planned, is_out_of_time, learning_rate
 from pellucid.training.stopping import Interruption, best_epoch, is_exhausted
 
@@ -114,8 +114,6 @@ def train(
                     break
                 # The rate of the middle of the step: neither the first nor the last one is 0.
                 at.rate = learning_rate(plan, at.epoch + (at.step + 0.5) / len(batches), began)
-                for group in state.optimiser.param_groups:
-                    group["lr"] = at.rate
 
                 torch.manual_seed(seed_for(plan.seed, at.epoch, at.step, FOR_NETWORK))  # dropout
                 images, codes = gather(data, rows, device)
@@ -124,12 +122,12 @@ def train(
                     logits = classifier.train()(normalise(images, plan))
                 loss = loss_of(logits.float(), codes)
                 _check_finite("loss", loss.item(), at, plan)
-                state.optimiser.zero_grad()
+                classifier.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 if plan.gradient_clip:
                     norm = nn.utils.clip_grad_norm_(classifier.parameters(), plan.gradient_clip)
                     _check_finite("gradient", norm.item(), at, plan)
-                state.optimiser.step()
+                state.optimiser.step(at.rate, at.steps)
                 update_average(state.averaged, classifier, plan.moving_average, at.steps)
 
                 at.count(loss.item() * len(rows), len(rows), clock() - began)
@@ -180,7 +178,7 @@ def _start(
 ) -> State:
     place(classifier, plan, device)
     averaged = copy.deepcopy(classifier).eval()
-    state = State(classifier, averaged, build_optimiser(classifier, plan), data_key(plan, data))
+    state = State(classifier, averaged, Optimiser(classifier, plan), data_key(plan, data))
     if not (resume and load_state(state, run)):
         forget(run)
         return state
