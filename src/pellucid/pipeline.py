@@ -200,13 +200,13 @@ def _fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Cla
         listener=_listener(progress, plan),
     )
     training = {
-        "best_epoch": result.best_epoch + 1,
+        "best_epoch": result.best_epoch,
         "stopped_because": result.stopped_because,
         "seconds": round(result.seconds, 1),
         "device": "cpu",
     }
     run.add_facts(training=training)
-    progress.say(f"Best epoch {result.best_epoch + 1}; stopped because {result.stopped_because}")
+    progress.say(f"Best epoch {result.best_epoch}; stopped because {result.stopped_because}")
     return classifier
 
 
@@ -220,7 +220,7 @@ def _listener(progress: Progress, plan: Plan) -> Listener:
     def epoch(row: EpochRow) -> None:
         left = f", {duration(row.time_left)} left" if row.time_left >= 1 else ""
         progress.say(
-            f"epoch {row.epoch + 1:>3} of {row.epochs_planned}  "
+            f"epoch {row.epoch:>3} of {row.epochs_planned}  "
             f"loss {row.train_loss:.4f}  validation loss {row.validation_loss:.4f}  "
             f"{plan.metric} {row.validation_metric:.4f}{' *' if row.is_best else '  '}  "
             f"{row.images_per_second:,.0f} images/s{left}"
