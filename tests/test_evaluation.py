@@ -1,0 +1,176 @@
+"""The document of evaluation.json: complete, pure JSON, and nothing undefined is dropped."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from pellucid.errors import PredictionsError
+from pellucid.evaluation.calibration import brier_loss, describe_calibration, log_loss
+from pellucid.evaluation.document import (
+    describe_evaluation,
+    evaluate_predictions,
+    load_evaluation,
+    save_evaluation,
+)
+from pellucid.evaluation.operating_point import confusion_at, youden_point
+from tables import make_table
+
+
+def test_a_binary_block_is_complete() -> None:
+    table = make_table(150, patients=60)
+    (block,) = evaluate_predictions(table, n_resamples=100)["blocks"]
+    assert (block["n_images"], block["n_patients"]) == (150, table["patient_id"].nunique())
+    assert block["patients_known"] is True
+    assert block["positive"] == "yes"
+    truth, score = table["y_true"] == "yes", table["probability_yes"]
+    assert block["confusion_matrix"] == sk.confusion_matrix(truth, score >= 0.5).tolist()
+    figures = block["metrics"]
+    assert figures["auroc"]["value"] == pytest.approx(sk.roc_auc_score(truth, score))
+    assert figures["sensitivity"]["value"] == pytest.approx(sk.recall_score(truth, score >= 0.5))
+    assert all(f["low"] <= f["value"] <= f["high"] for f in figures.values())
+    assert "patient bootstrap" in figures["auroc"]["method"]
+    json.dumps(block, allow_nan=False)
+
+
+def test_several_classes_have_averages_and_a_table_by_class() -> None:
+    table = make_table(200, ("a", "b", "c"))
+    (block,) = evaluate_predictions(table, n_resamples=50)["blocks"]
+    shares = table[["probability_a", "probability_b", "probability_c"]].to_numpy()
+    codes = table["y_true"].map({"a": 0, "b": 1, "c": 2}).to_numpy()
+    figures = block["metrics"]
+    macro = sk.roc_auc_score(codes, shares, multi_class="ovr")
+    assert figures["auroc"]["value"] == pytest.approx(macro)
+    assert figures["auroc"]["average"] == "macro one-vs-rest"
+    weighted = sk.f1_score(codes, shares.argmax(axis=1), average="weighted")
+    assert figures["weighted_f1"]["value"] == pytest.approx(weighted)
+    assert list(block["per_class"]) == ["a", "b", "c"]
+    assert block["operating_points"] == []
+
+
+def test_one_class_absent_is_said_and_nothing_is_dropped() -> None:
+    table = make_table(40)
+    table["y_true"] = "no"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (block,) = evaluate_predictions(table, n_resamples=20)["blocks"]
+    assert block["metrics"]["auroc"]["value"] is None
+    assert block["metrics"]["auroc"]["method"] == "undefined: no image of class yes"
+    assert block["metrics"]["specificity"]["value"] is not None
+    assert "not defined (no image of class yes)" in describe_evaluation({"blocks": [block]})
+    assert block["curves"]["roc"] == {}
+
+
+def test_no_positive_prediction_leaves_ppv_undefined_with_its_reason() -> None:
+    table = make_table(40).assign(probability_yes=0.1, probability_no=0.9)
+    (block,) = evaluate_predictions(table, n_resamples=20)["blocks"]
+    assert block["metrics"]["ppv"]["method"] == "undefined: no image is predicted as yes"
+    assert block["metrics"]["auroc"]["value"] == 0.5
+
+
+def test_one_patient_and_few_patients_are_noted() -> None:
+    table = make_table(30).assign(patient_id="P1")
+    (block,) = evaluate_predictions(table, n_resamples=20)["blocks"]
+    assert block["n_patients"] == 1
+    assert "fewer than 5 patients" in block["metrics"]["auroc"]["note"]
+
+
+def test_the_operating_point_is_chosen_on_validation_and_reported_on_test() -> None:
+    validation = make_table(100, seed=1).assign(split="validation")
+    test = make_table(100, seed=2).assign(split="test")
+    document = evaluate_predictions(pd.concat([validation, test]), n_resamples=20)
+    first, second = document["blocks"]
+    assert (first["split"], second["split"]) == ("test", "validation")
+    default, youden = first["operating_points"]
+    assert (default["threshold"], default["chosen_on"]) == (0.5, "fixed")
+    assert youden["chosen_on"] == "validation"
+    truth = (validation["y_true"] == "yes").to_numpy()
+    point = youden_point(validation["probability_yes"].to_numpy(), truth, "validation")
+    assert point is not None
+    assert youden["threshold"] == pytest.approx(point.threshold)
+    called = test["probability_yes"] >= point.threshold
+    value = sk.recall_score(test["y_true"] == "yes", called)
+    assert youden["metrics"]["sensitivity"]["value"] == pytest.approx(value)
+
+
+def test_youden_needs_both_classes_and_the_threshold_itself_is_positive() -> None:
+    assert youden_point(np.array([0.1, 0.2]), np.array([True, True]), "validation") is None
+    point = youden_point(np.array([0.2, 0.7]), np.array([False, True]), "validation")
+    assert point is not None
+    assert point.threshold == 0.7
+    assert confusion_at(np.array([0.7]), np.array([True]), 0.7).tolist() == [3]
+
+
+def test_calibration_equals_scikit_learn() -> None:
+    table = make_table(300)
+    shares = table[["probability_no", "probability_yes"]].to_numpy()
+    codes = (table["y_true"] == "yes").to_numpy().astype(int)
+    assert brier_loss(shares, codes) == pytest.approx(sk.brier_score_loss(codes, shares[:, 1]))
+    assert log_loss(shares, codes) == pytest.approx(sk.log_loss(codes, shares))
+    found = describe_calibration(shares, codes)
+    assert sum(entry["n"] for entry in found["bins"]) == 300
+    sure = np.tile([0.0, 1.0], (4, 1))
+    assert describe_calibration(sure, np.array([1, 1, 0, 0]))["calibration_error"] == 0.5
+
+
+def test_splits_and_targets_each_get_their_block() -> None:
+    table = pd.concat(
+        [
+            make_table(40).assign(target="x", split="test"),
+            make_table(40, ("a", "b", "c")).assign(target="y", split="validation"),
+        ]
+    )
+    document = evaluate_predictions(table, n_resamples=10)
+    found = [(b["target"], b["split"], len(b["classes"])) for b in document["blocks"]]
+    assert found == [("x", "test", 2), ("y", "validation", 3)]
+
+
+def test_rows_without_a_label_are_left_out() -> None:
+    table = make_table(40)
+    table.loc[:9, "y_true"] = None
+    (block,) = evaluate_predictions(table, n_resamples=10)["blocks"]
+    assert block["n_images"] == 30
+    with pytest.raises(PredictionsError, match="No image of the table has a label"):
+        evaluate_predictions(table.assign(y_true=None), n_resamples=10)
+
+
+def test_the_positive_class_can_be_chosen_anew() -> None:
+    table = make_table(60)
+    no = evaluate_predictions(table, positive="no", n_resamples=10)["blocks"][0]
+    yes = evaluate_predictions(table, n_resamples=10)["blocks"][0]
+    assert (no["positive"], yes["positive"]) == ("no", "yes")
+    assert no["prevalence"] == yes["prevalence"]
+    truth, score = table["y_true"] == "no", table["probability_no"] >= 0.5
+    assert no["metrics"]["ppv"]["value"] == pytest.approx(sk.precision_score(truth, score))
+    with pytest.raises(PredictionsError, match='Did you mean "yes"'):
+        evaluate_predictions(table, positive="yse")
+
+
+def test_the_document_survives_its_file(tmp_path: Path) -> None:
+    document = evaluate_predictions(make_table(40), n_resamples=10)
+    path = save_evaluation(document, tmp_path / "evaluation.json")
+    assert load_evaluation(path) == document
+    path.write_text(json.dumps({**document, "version": 99}))
+    with pytest.raises(PredictionsError, match="newer"):
+        load_evaluation(path)
+    path.write_text("{}")
+    with pytest.raises(PredictionsError, match="not an evaluation"):
+        load_evaluation(path)
+
+
+def test_curves_are_thinned_and_keep_their_ends() -> None:
+    random = np.random.default_rng(0)
+    table = make_table(3000)
+    table["probability_yes"] = random.random(3000)
+    table["probability_no"] = 1 - table["probability_yes"]
+    (block,) = evaluate_predictions(table, n_resamples=5)["blocks"]
+    roc = block["curves"]["roc"]["yes"]
+    assert len(roc["fpr"]) <= 300
+    assert (roc["fpr"][0], roc["tpr"][0], roc["fpr"][-1], roc["tpr"][-1]) == (0, 0, 1, 1)
+    assert (np.diff(roc["fpr"]) >= 0).all()
