@@ -98,7 +98,7 @@ def build_page(documents: RunDocuments) -> Page:
         subtitle=_subtitle(documents),
         is_synthetic=bool(documents.dataset.get("synthetic")),
         several_targets=len(targets) > 1,
-        patients_known=_patients_known(documents),
+        patients_known=documents.patients_known,
         verdicts=[
             Verdict(
                 target, describe_question(documents, target), verdict_sentences(documents, target)
@@ -127,12 +127,6 @@ def build_page(documents: RunDocuments) -> Page:
 
 def _is_missing(part: Any) -> bool:
     return part is None or (isinstance(part, dict | tuple) and not part)
-
-
-def _patients_known(documents: RunDocuments) -> bool:
-    if "patients_known" in documents.dataset:
-        return bool(documents.dataset["patients_known"])
-    return all(block.get("patients_known", True) for block in documents.blocks)
 
 
 def _subtitle(documents: RunDocuments) -> str:
@@ -247,7 +241,7 @@ def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: s
     if best is not None:
         text += f" Epoch {best} had the best validation {metric}, and its weights were kept."
     reason = str(record.get("stopped_because") or "").strip().rstrip(".")
-    return f"{text} Training stopped because {_lower_first(reason)}." if reason else text
+    return f"{text} Training stopped: {_lower_first(reason)}." if reason else text
 
 
 def _lower_first(text: str) -> str:
@@ -259,7 +253,7 @@ def _network(network: dict[str, Any]) -> dict[str, Any]:
     rows = [
         {
             **row,
-            "output_shape": " × ".join(str(size) for size in row.get("output_shape") or []),  # noqa: RUF001
+            "output_shape": " × ".join(str(size) for size in row.get("output_shape") or []),
             "parameters": f"{row['parameters']:,}" if row.get("parameters") else "",
         }
         for row in network.get("rows") or []

@@ -34,7 +34,10 @@ def plot_curves(block: dict[str, Any], other: dict[str, Any] | None, number: int
         yield plot_precision_recall(lines, marks, prevalence=share, name=f"precision-{number}")
     bins = (block.get("calibration") or {}).get("bins") or []
     if any(entry.get("n") for entry in bins):
-        yield plot_reliability(bins, name=f"reliability-{number}")
+        of = "Probability of the class called"
+        if len(block["classes"]) == 2:
+            of = f"Predicted probability of {shorten(str(block['classes'][-1]))}"
+        yield plot_reliability(bins, of=of, name=f"reliability-{number}")
 
 
 def _curves(

@@ -64,6 +64,13 @@ class RunDocuments:
         return self.history is not None or bool(self.plan)
 
     @property
+    def patients_known(self) -> bool:
+        """Whether images are known to be of one patient; the dataset knows better than a block."""
+        if "patients_known" in self.dataset:
+            return bool(self.dataset["patients_known"])
+        return all(block.get("patients_known", True) for block in self.blocks)
+
+    @property
     def shares_patients(self) -> bool:
         """Whether a patient stands in more than one split, by the index, else by the option."""
         if not self.facts.get("allow_shared_patients"):

@@ -23,6 +23,7 @@ from pellucid.report.writing import (
 )
 
 PER_CLASS_ORDER = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
+MACRO_AUROC = "mean over the classes, each ranked against the rest; 0.5 is guessing"
 POINT_ORDER = ("sensitivity", "specificity", "ppv", "npv", "f1", "balanced_accuracy", "accuracy")
 
 
@@ -69,6 +70,7 @@ class Judgement:
     curves_left_out: int
     mistakes: list[Mistake]
     n_mistakes: int | None
+    has_pictures: bool  # whether the run says where its images are
 
 
 def judge_target(documents: RunDocuments, target: str, number: int) -> Judgement:
@@ -97,17 +99,19 @@ def judge_target(documents: RunDocuments, target: str, number: int) -> Judgement
         curves_left_out=max(0, len(block["classes"]) - CURVES_SHOWN),
         mistakes=show_mistakes(documents, wrong),
         n_mistakes=None if wrong is None else len(wrong),
+        has_pictures=documents.index is not None,
     )
 
 
 def _metric_rows(block: dict[str, Any], other: dict[str, Any] | None) -> Iterator[MetricRow]:
     metrics = block.get("metrics", {})
     beside = (other or {}).get("metrics", {})
+    several = len(block["classes"]) > 2
     order = [*(key for key in METRIC_NAMES if key in metrics), *metrics]
     for key in dict.fromkeys(order):
         yield MetricRow(
-            name=metric_name(key),
-            meaning=METRIC_MEANINGS.get(key, ""),
+            name="macro AUROC" if key == "auroc" and several else metric_name(key),
+            meaning=MACRO_AUROC if key == "auroc" and several else METRIC_MEANINGS.get(key, ""),
             estimate=Estimate.of(metrics[key]),
             validation=Estimate.of(beside.get(key)) if key in beside else None,
             has_bar=key not in ERRORS,
@@ -178,7 +182,9 @@ def _describe_calibration(block: dict[str, Any]) -> str:
         if method == "none"
         else f"Probabilities were calibrated on validation ({method.replace('_', ' ')})."
     )
-    error = Estimate.of(calibration.get("calibration_error"))
-    if error.is_defined:
-        text += f" Calibration error {error.text}."
-    return text
+    figures = [
+        f"{metric_name(key)} {estimate.text}"
+        for key in ("brier", "log_loss", "calibration_error")
+        if (estimate := Estimate.of(calibration.get(key))).is_defined
+    ]
+    return f"{text} {', '.join(figures).capitalize()}." if figures else text

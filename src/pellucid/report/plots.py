@@ -80,7 +80,7 @@ class Mark:
 
 def plot_roc(curves: Sequence[Curve], marks: Sequence[Mark] = (), *, name: str) -> str:
     """Sensitivity over 1 - specificity, with the diagonal of guessing."""
-    labels = ("1 − specificity (false positive rate)", "Sensitivity (true positive rate)")  # noqa: RUF001
+    labels = ("1 − specificity (false positive rate)", "Sensitivity (true positive rate)")
     guess = Curve("guessing", (0, 1), (0, 1), is_reference=True)
     return _unit_square("Receiver operating characteristic", labels, [*curves, guess], marks, name)
 
@@ -161,10 +161,13 @@ def _marker(number: int) -> dict[str, Any]:
     }
 
 
-def plot_reliability(bins: Sequence[Mapping[str, Any]], *, name: str) -> str:
+def plot_reliability(
+    bins: Sequence[Mapping[str, Any]], *, of: str = "Predicted probability", name: str
+) -> str:
     """What was observed over what was predicted, with the counts below; bars are 95 % Wilson.
 
-    `bins` have low, high, n, mean_probability and observed, as evaluation.json gives them.
+    `of` says which probability. `bins` have low, high, n, mean_probability and observed, as
+    evaluation.json gives them.
     """
     full = [entry for entry in bins if entry.get("n") and entry.get("observed") is not None]
     with mpl.rc_context(STYLE):
@@ -180,6 +183,7 @@ def plot_reliability(bins: Sequence[Mapping[str, Any]], *, name: str) -> str:
         height = 0.5 / figure.get_figheight()
         below = figure.add_axes((box.x0, box.y0 - 0.26 / 0.5 * height - height, box.width, height))
         _draw_counts(below, bins)
+        below.set_xlabel(of)
         return figure_to_svg(figure, name, "Reliability: observed share over predicted probability")
 
 
@@ -188,7 +192,7 @@ def _draw_counts(axes: Axes, bins: Sequence[Mapping[str, Any]]) -> None:
         width = float(entry["high"]) - float(entry["low"])
         low, height = float(entry["low"]), int(entry.get("n") or 0)
         axes.bar(low, height, width, align="edge", color=RULE, edgecolor="white", linewidth=0.8)
-    axes.set(xlim=(0, 1), xlabel="Predicted probability", ylabel="Images")
+    axes.set(xlim=(0, 1), ylabel="Images")
     axes.set_xticks(*UNIT_TICKS)
     axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
 
@@ -236,8 +240,8 @@ def plot_metric(
             at = (float(chosen["epoch"].iloc[0]), float(chosen["validation_metric"].iloc[0]))
             label = f"chosen: epoch {best}, {at[1]:.3f}"
             axes.plot([at[0]], [at[1]], **_marker(0), label=label, clip_on=False)
+            figure.legend(loc="outside lower left", borderaxespad=0.2)
         axes.margins(y=0.1)
-        figure.legend(loc="outside lower left", ncols=2, borderaxespad=0.2)
         return figure_to_svg(figure, name, f"Validation {metric} over the epochs")
 
 

@@ -52,17 +52,18 @@ def describe_question(documents: RunDocuments, target: str) -> str:
     if is_yes_or_no(classes):
         text = f"Does the image show {target}?"
     if positive is not None and len(classes) == 2:
-        text += f" Positive means {positive}{_who_chose(documents, target)}."
+        text += f" Positive means {positive}{_who_chose(documents, target, positive)}."
     for new, old in ((documents.facts.get("task") or {}).get("merge") or {}).items():
         if new in classes:
             text += f" {new} stands for {listing(list(old))}, merged."
     return text
 
 
-def _who_chose(documents: RunDocuments, target: str) -> str:
+def _who_chose(documents: RunDocuments, target: str, positive: str) -> str:
     for entry in (documents.facts.get("task") or {}).get("targets", []):
         if entry.get("name") == target:
-            if entry.get("positive_source") == "user":
+            chosen_later = entry.get("positive") not in (None, positive)
+            if chosen_later or entry.get("positive_source") == "user":
                 return ", as the user chose"
             return ", taken by default as the last class by name (--positive chooses)"
     return ""
@@ -80,7 +81,7 @@ def _whom(documents: RunDocuments, block: dict[str, Any]) -> str:
     """The images judged, and in which respect the network did not know them."""
     split = str(block["split"])
     who = count(int(block["n_images"]), "image")
-    if block.get("patients_known", True):
+    if documents.patients_known:
         who += f" of {count(int(block['n_patients']), 'patient')}"
     if split not in ("test", "external_test"):
         return f"{who} ({split}, not a test)"
@@ -157,9 +158,7 @@ def _about_patients(documents: RunDocuments) -> Iterator[Caution]:
             "can be better than they would be on new patients."
         )
         yield Caution("FAIL", text, "Split by patient before believing them.")
-    blocks = [documents.main_block(target) for target in documents.targets]
-    known = all(block.get("patients_known", True) for block in blocks)
-    if not known or documents.dataset.get("patients_known") is False:
+    if not documents.patients_known:
         text = (
             "Patients are not known: each image counts as its own patient. Images of one patient "
             "may stand in several splits, and the intervals are then too narrow."
@@ -214,7 +213,7 @@ def _about_few_patients(
     if table is None or "patient_id" not in table:
         return
     patients = table.groupby("y_true")["patient_id"].nunique()
-    what = "patient" if block.get("patients_known", True) else "image"
+    what = "patient" if documents.patients_known else "image"
     few = [
         f"{count(int(patients.get(label, 0)), what)} with {label}"
         for label in block["classes"]
@@ -247,9 +246,9 @@ def _about_gap(documents: RunDocuments, block: dict[str, Any], where: str) -> It
 
 def _about_reach(documents: RunDocuments) -> Iterator[Caution]:
     if not any(block["split"] == "external_test" for block in documents.blocks):
-        text = (
-            "All images come from one source. At another hospital, with other devices and other "
-            "patients, the figures will differ and can be much worse."
-        )
-        yield Caution("NOTE", text)
+        known = "All images come from one source."
+        if not documents.was_trained_here:
+            known = "Whether these images come from where the model was trained is not known here."
+        text = "At another hospital, with other devices and other patients, the figures will differ"
+        yield Caution("NOTE", f"{known} {text} and can be much worse.")
     yield Caution("NOTE", "This is research software and not a medical device.")

@@ -2,7 +2,6 @@
 
 Knows the field's names for metrics. It does not know where a number comes from.
 """
-# ruff: noqa: RUF001, RUF002 - an interval is written with an en dash
 
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ from typing import Any
 METRIC_NAMES = {
     "auroc": "AUROC",
     "macro_auroc": "macro AUROC",
+    "weighted_auroc": "weighted AUROC",
     "auprc": "AUPRC",
     "macro_auprc": "macro AUPRC",
     "sensitivity": "sensitivity (recall)",
@@ -25,6 +25,9 @@ METRIC_NAMES = {
     "macro_f1": "macro F1",
     "weighted_f1": "weighted F1",
     "accuracy": "accuracy",
+    "macro_sensitivity": "macro sensitivity (recall)",
+    "macro_specificity": "macro specificity",
+    "macro_ppv": "macro PPV (precision)",
     "brier": "Brier score",
     "log_loss": "log loss",
     "calibration_error": "calibration error",
@@ -34,6 +37,12 @@ METRIC_MEANINGS = {
     "auprc": "mean precision over all recalls; guessing gives the prevalence",
     "sensitivity": "share of the positive images that are called positive",
     "specificity": "share of the negative images that are called negative",
+    "weighted_auroc": "each class against the rest, weighted by its images",
+    "macro_f1": "mean over the classes",
+    "weighted_f1": "mean over the classes, weighted by their images",
+    "macro_sensitivity": "mean over the classes",
+    "macro_specificity": "mean over the classes",
+    "macro_ppv": "mean over the classes",
     "balanced_accuracy": "mean of the shares found in each class",
     "ppv": "share of the images called positive that are",
     "npv": "share of the images called negative that are",
@@ -91,7 +100,14 @@ class Estimate:
         """As in a sentence: 0.982 (95 % interval 0.971–0.991), or why it is not defined."""
         if self.value is None:
             return f"not defined ({self.reason})"
-        return f"{self.number} (95 % interval {self.interval})" if self.interval else self.number
+        if self.interval:
+            return f"{self.number} (95 % interval {self.interval})"
+        return f"{self.number} ({self.remark})" if self.remark else self.number
+
+    @property
+    def remark(self) -> str:
+        """Why there is a value and no interval; empty where nothing need be said."""
+        return self.method if self.method.startswith("no interval") else ""
 
     @property
     def reason(self) -> str:
