@@ -1,5 +1,4 @@
 """The classifier and its spec: shapes, seeds, names, mistakes."""
-# ruff: noqa: RUF001, RUF003 - × is how sizes are written
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli import Answer, pellucid
 from PIL import Image
+
+from cli import Answer, pellucid
 
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "scipy", "sklearn", "skimage", "matplotlib"}
 

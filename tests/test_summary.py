@@ -1,5 +1,4 @@
 """The network layer by layer."""
-# ruff: noqa: RUF001, RUF003 - × is how sizes are written
 
 from __future__ import annotations
 

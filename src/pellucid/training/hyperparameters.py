@@ -50,7 +50,7 @@ class Plan(BaseModel):
         "average", description="how a feature map becomes one number"
     )
     small_stem: bool | None = Field(
-        None, description="3 x 3 first convolution of a ResNet; null: up to 96 pixels"
+        None, description="3 x 3 first convolution of a ResNet; null: up to 48 pixels"
     )
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="share of features dropped at the head")
     blocks: tuple[Block, ...] = Field((), description="the blocks of the network plain")
