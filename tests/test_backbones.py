@@ -51,9 +51,9 @@ def test_feature_map_at_the_minimum_size(name):
 
 def test_small_stem_by_image_size():
     with torch.device("meta"):
-        small, middle, large = (build_backbone(spec("resnet18", size)) for size in (28, 64, 128))
+        small, middle, large = (build_backbone(spec("resnet18", size)) for size in (28, 48, 128))
         assert small(torch.zeros(1, 3, 28, 28)).shape[2:] == (4, 4)
-        assert middle(torch.zeros(1, 3, 64, 64)).shape[2:] == (4, 4)
+        assert middle(torch.zeros(1, 3, 48, 48)).shape[2:] == (3, 3)
         assert large(torch.zeros(1, 3, 128, 128)).shape[2:] == (4, 4)
     assert (small.conv1.kernel_size, small.conv1.stride) == ((3, 3), (1, 1))
     assert isinstance(small.maxpool, nn.Identity)
@@ -64,7 +64,8 @@ def test_small_stem_by_image_size():
 def test_the_stem_that_was_chosen_is_written_in_the_spec():
     assert spec("resnet18", 28).small_stem is True
     assert spec("resnet18", 224).small_stem is False
-    assert spec("resnet18", 64, small_stem=False).small_stem is False
+    assert spec("resnet18", 64).small_stem is False
+    assert spec("resnet18", 64, small_stem=True).small_stem is True
     assert spec("vgg11", 32).small_stem is None
 
 

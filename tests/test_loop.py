@@ -433,7 +433,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     monkeypatch.setattr(loop, "SAVE_EVERY_S", save_every_s)
     settings = {"optimiser": optimiser, "epochs": 3}
     whole = run_it(tmp_path / "whole", **settings)
-    draw, killed = random.Random(optimiser), tmp_path / "killed"  # noqa: S311  no secret
+    draw, killed = random.Random(optimiser), tmp_path / "killed"
     for _ in range(4):
         stop = Listener(step=Stopper(after=draw.randint(1, 12)))
         try:
@@ -526,7 +526,7 @@ run_it(Path(sys.argv[1]), small_network(), resume=True, listener=Listener(step=s
 def test_sigkill_at_random_moments_changes_no_bit(tmp_path: Path) -> None:
     script = SCRIPT.format(tests=str(Path(__file__).parent))
     command = [sys.executable, "-c", script]
-    draw = random.Random(4)  # noqa: S311  no secret
+    draw = random.Random(4)
     for _ in range(3):
         with subprocess.Popen([*command, tmp_path / "killed"], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None

@@ -5,7 +5,6 @@ layer names such as `layer4.2.bn2` and published weights fit; `timm:NAME` is any
 network of the timm package. No activation works in place: what a hook sees of a layer must still
 be that layer's output when the next one has run. This module knows no targets and loads no weights.
 """
-# ruff: noqa: RUF002, RUF003 - × is how sizes are written
 
 from __future__ import annotations
 

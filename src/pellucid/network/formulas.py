@@ -6,7 +6,6 @@ This module is slow on purpose. It knows no torch, no gradients and no training.
 
 Letters: X input, Y output, K kernel, b bias, z logits, p probabilities, y or k the true class.
 """
-# ruff: noqa: RUF003 - × is how sizes are written
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 The names are the lecture's; each layer is torch's own. This module does not know how layers are
 put together (backbones.py) nor what they are for.
 """
-# ruff: noqa: RUF002, RUF003 - × is how sizes are written
 
 from __future__ import annotations
 

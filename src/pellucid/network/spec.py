@@ -3,7 +3,6 @@
 A spec is written to the bundle, so everything that decides the shape of the weights is in it, and
 whatever the user left open is filled in when the spec is made. It knows no torch and no task.
 """
-# ruff: noqa: RUF001, RUF002, RUF003 - × is how sizes are written
 
 from __future__ import annotations
 
@@ -22,8 +21,8 @@ TIMM = "timm:"
 
 # At 64 pixels the small stem leaves layer4 a 4×4 map where the standard one leaves 2×2, at about
 # three times its cost; without the max pooling it would cost three to four times more again.
-# Up to this image size a ResNet gets the 3×3 stride-1 stem when none is asked: above, the stem costs
-# two and a half times the training time, which buys more as further epochs.
+# Up to this image size a ResNet gets the 3×3 stride-1 stem when none is asked: above, the stem
+# costs two and a half times the training time, which buys more as further epochs.
 SMALL_STEM_UP_TO = 48
 STEM_POOLING_FROM = 33  # the small stem keeps the max pooling from this image size on
 _LARGEST = 4096

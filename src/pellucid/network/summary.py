@@ -3,7 +3,6 @@
 Shapes are measured by running the network once on an empty image, not derived. The rows are plain
 data for the screen, the run folder and the report. This module changes nothing in the classifier.
 """
-# ruff: noqa: RUF001, RUF003 - × is how sizes are written
 
 from __future__ import annotations
 

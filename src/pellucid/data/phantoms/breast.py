@@ -26,7 +26,7 @@ from pellucid.data.phantoms.drawing import (
 CLASSES = ("benign", "malignant", "normal")
 BLOCK = CLASSES  # each class once in every three patients
 
-SKIN_DB, FAT_DB, GLAND_DB, MUSCLE_DB = 6.0, -11.0, 1.0, -10.0
+SKIN_DB, FAT_DB, GLAND_DB, MUSCLE_DB = 6.0, -12.0, 2.0, -11.0
 RANGE_DB = 46.0  # the display's dynamic range
 
 
@@ -49,33 +49,39 @@ class Lump:
 
 @dataclass(frozen=True)
 class Breast:
-    """One patient's breast."""
+    """One patient's breast; `echo` (size, size) wraps round sideways, so the probe may slide."""
 
-    label: str
-    seed: int  # of the tissue's texture, which the patient's images share
-    fat: float  # depth of the first boundary
-    gland: float  # depth of the second
+    echo: Field  # dB
+    attenuation_db: float  # over the whole depth, beyond what the gain makes up
+    lump: Lump | None
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """How deep the boundaries lie, and what is between them."""
+
+    fat: float
+    gland: float
     muscle: float
     density: float  # how much of the gland is bright
-    attenuation_db: float  # over the whole depth
     ribs: bool
-    lump: Lump | None
 
 
 def draw_patient(label: str, canvas: Canvas, generator: np.random.Generator) -> Breast:
     """One breast; what does not belong to the lump is drawn without regard to it."""
     fat = generator.uniform(0.12, 0.26)
     gland = fat + generator.uniform(0.34, 0.48)
-    return Breast(
-        label=label,
-        seed=int(generator.integers(2**62)),
+    layers = _Layers(
         fat=fat,
         gland=gland,
         muscle=gland + generator.uniform(0.1, 0.2),
         density=generator.uniform(-0.6, 0.9),
-        attenuation_db=generator.uniform(8, 22),
         ribs=bool(generator.random() < 0.35),
-        lump=None if label == "normal" else _draw_lump(label, fat, generator),
+    )
+    return Breast(
+        attenuation_db=generator.uniform(8, 22),
+        lump=None if label == "normal" else _draw_lump(label, fat, generator.spawn(1)[0]),
+        echo=_draw_tissue(layers, canvas, generator),
     )
 
 
@@ -84,10 +90,10 @@ def _draw_lump(label: str, fat: float, generator: np.random.Generator) -> Lump:
     malignant = label == "malignant"
     n_spikes = generator.integers(9, 16)
     angles = np.sort(generator.uniform(-np.pi, np.pi, n_spikes))
-    lengths = generator.uniform(0.1, 0.5, n_spikes)
+    lengths = generator.uniform(0.08, 0.3, n_spikes)
     halves = generator.uniform(0.1, 0.2, n_spikes)
     lobes = np.stack([np.arange(2, 8), np.zeros(6), generator.uniform(0, 2 * np.pi, 6)], axis=1)
-    lobes[:, 1] = generator.normal(0, 0.1 if malignant else 0.012, 6) / np.sqrt(lobes[:, 0] / 2)
+    lobes[:, 1] = generator.normal(0, 0.13 if malignant else 0.012, 6) / np.sqrt(lobes[:, 0] / 2)
     wide, tall = generator.uniform(0.48, 0.74), generator.uniform(1.05, 1.5)
     enhancement, shadow = generator.uniform(4, 9), -generator.uniform(8, 16)
     return Lump(
@@ -109,7 +115,7 @@ def draw_image(
     breast: Breast, canvas: Canvas, generator: np.random.Generator
 ) -> tuple[Field, Mask]:
     """One scan of the breast: display values in [0, 1] and the lump's mask, both (size, size)."""
-    echo = _draw_tissue(breast, canvas, generator)
+    echo = _place_probe(breast.echo, canvas, generator)
     mask = np.zeros(echo.shape, dtype=bool)
     if breast.lump:
         mask = _add_lump(breast.lump, echo, canvas, generator)
@@ -117,51 +123,52 @@ def draw_image(
     return _acquire(echo, canvas, generator), mask
 
 
-def _draw_tissue(breast: Breast, canvas: Canvas, generator: np.random.Generator) -> Field:
-    """Echo strength in dB (size, size) of skin, fat, gland, muscle and what divides them."""
-    own = np.random.default_rng(breast.seed)
-    slide, press = generator.normal(0, (0.04, 0.02))
-    y = canvas.y
-    coarse, fine = smooth_fields(own, canvas, 0.035, 0.06)
-    strands, wisps = smooth_fields(own, canvas, 0.02, 0.09)
-    curves = [smooth_curve(own, canvas, 0.16) for _ in range(3)]
-    move = round(slide * canvas.size)
-    coarse, fine, strands, wisps = (np.roll(f, move, 1) for f in (coarse, fine, strands, wisps))
-    first, second, third = (np.roll(c, move).astype(np.float32) for c in curves)
-    fat = y - np.float32(breast.fat + press) - np.float32(0.03) * first
-    gland = y - np.float32(breast.gland + press) - np.float32(0.02) * second
-    muscle = y - np.float32(breast.muscle + press) - np.float32(0.012) * third
-    in_gland, in_muscle = ramp(fat, 0.03), ramp(gland, 0.03)
-    septa = bump(strands * np.float32(3.2))
-    lobules = ramp(coarse + np.float32(breast.density), 1.2)
-    echo = FAT_DB + 9 * septa
-    echo += in_gland * (GLAND_DB - echo + 2.5 * fine + 6 * septa - 12 * (1 - lobules))
+def _draw_tissue(layers: _Layers, canvas: Canvas, generator: np.random.Generator) -> Field:
+    """Echo strength in dB (size, size) of fat, gland, muscle and what divides them."""
+    coarse, fine = smooth_fields(generator, canvas, 0.035, 0.06)
+    strands, wisps = smooth_fields(generator, canvas, 0.02, 0.09)
+    depths = (layers.fat, 0.03), (layers.gland, 0.02), (layers.muscle, 0.012)
+    curves = [depth + sway * smooth_curve(generator, canvas, 0.16) for depth, sway in depths]
+    fat, gland, muscle = (canvas.y - curve.astype(np.float32) for curve in curves)
+    lobules = ramp(coarse + np.float32(layers.density), 1.2)
+    echo = FAT_DB + 9 * bump(strands * np.float32(3.2))
+    echo += ramp(fat, 0.03) * (GLAND_DB - FAT_DB + 2.5 * fine - 12 * (1 - lobules))
     fibres = bump(wisps * np.float32(2.2))
-    echo += in_muscle * (MUSCLE_DB + 11 * fibres - echo)
+    echo += ramp(gland, 0.03) * (MUSCLE_DB + 11 * fibres - echo)
     for edge, width, strength in ((fat, 0.012, 8), (gland, 0.014, 10), (muscle, 0.014, 12)):
         echo += np.float32(strength) * bump(edge * np.float32(1 / width))
-    if breast.ribs:
+    if layers.ribs:
         echo -= 8 * ramp(muscle - np.float32(0.02), 0.03)
-    skin = 0.035 + 0.004 * first
-    echo += ramp(skin - y, 0.012) * (SKIN_DB - echo)
     return np.asarray(echo, dtype=np.float32)
+
+
+def _place_probe(echo: Field, canvas: Canvas, generator: np.random.Generator) -> Field:
+    """The tissue under the probe, which slides sideways and presses more or less; skin on top."""
+    slide, press = generator.normal(0, (0.1, 0.06)).tolist()
+    steps = np.arange(canvas.size)
+    rows = (steps * np.exp(-abs(press))).astype(int)  # never past the bottom
+    columns = (steps + round(slide * canvas.size)) % canvas.size
+    seen = echo[rows[:, None], columns]
+    skin = 0.035 + 0.004 * smooth_curve(generator, canvas, 0.16)
+    seen += ramp(skin.astype(np.float32) - canvas.y, 0.012) * (SKIN_DB - seen)
+    return np.asarray(seen)
 
 
 def _outline(lump: Lump, angle: Field, generator: np.random.Generator) -> Field:
     """The lump's radius against its mean in each direction."""
     radius = np.ones_like(angle)
-    for number, height, phase in lump.waves:
+    for number, height, phase in lump.waves.tolist():
         radius += np.float32(height) * np.cos(np.float32(number) * angle + np.float32(phase))
-    for direction, length, half in lump.spikes:
+    for direction, length, half in lump.spikes.tolist():
         apart = np.abs((angle - np.float32(direction) + np.pi) % (2 * np.pi) - np.pi)
         size = length * generator.uniform(0.7, 1.2)
         radius += np.float32(size) * np.maximum(1 - apart * np.float32(1 / half), 0)
-    return np.asarray(np.maximum(radius, 0.35))
+    return np.asarray(np.maximum(radius, 0.5))
 
 
 def _add_lump(lump: Lump, echo: Field, canvas: Canvas, generator: np.random.Generator) -> Mask:
     """Draw the lump, its rim and what lies behind it into `echo`; returns its mask."""
-    dx, dy, turn = generator.normal(0, (0.03, 0.012, 0.05))
+    dx, dy, turn = generator.normal(0, (0.03, 0.012, 0.05)).tolist()
     size = lump.radius * generator.uniform(0.92, 1.08)
     cos, sin = np.cos(lump.turn + turn), np.sin(lump.turn + turn)
     x, y = canvas.x - np.float32(lump.x + dx), canvas.y - np.float32(lump.y + dy)
@@ -178,9 +185,7 @@ def _add_lump(lump: Lump, echo: Field, canvas: Canvas, generator: np.random.Gene
     echo += strength * np.float32(lump.echo_db) * body
     echo += strength * np.float32(lump.rim_db) * bump(inside / np.float32(lump.rim_width))
     width = tall / lump.aspect
-    behind = ramp(y - np.float32(0.6 * tall), np.float32(tall)) * ramp(
-        width - np.abs(x), 0.8 * float(width)
-    )
+    behind = ramp(y - np.float32(0.6 * tall), tall) * ramp(width - np.abs(x), 0.8 * float(width))
     echo += strength * np.float32(lump.behind_db) * behind * (1 - body)
     return np.asarray(inside > 0)
 
@@ -194,10 +199,12 @@ def _shade(breast: Breast, canvas: Canvas, generator: np.random.Generator) -> Fi
 
 def _acquire(echo: Field, canvas: Canvas, generator: np.random.Generator) -> Field:
     """Speckle, electronic noise, log compression and the display's gain."""
-    lateral = generator.uniform(0.007, 0.01)
-    grain = speckle(generator, canvas, 0.0035, round(lateral, 3))
+    lateral = generator.uniform(0.010, 0.014)
+    grain = speckle(generator, canvas, 0.005, round(lateral, 3))
     noise = np.float32(10 ** (canvas.dial(-4.2, -3.0) + generator.normal(0, 0.15)))
     power = np.exp(echo * np.float32(np.log(10) / 10)) * grain + noise
     softness = np.float32(canvas.dial(0.6, 1.0))
     grey = np.float32(10 / np.log(10) / RANGE_DB) * np.log(power) * softness
+    grey[1:] = (grey[1:] + grey[:-1]) / 2  # the screen's interpolation softens the deepest fades
+    grey[:, 1:] = (grey[:, 1:] + grey[:, :-1]) / 2
     return expose(grey + np.float32(0.6), generator.uniform(0.22, 0.38))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import affine_transform
 
 from pellucid.data.phantoms.drawing import (
     Canvas,
@@ -94,8 +93,9 @@ def _draw_plates(chest: Chest, canvas: Canvas) -> Plates:
     halves = [_draw_half(chest, side, x, y) for side in (-1, 1)]
     air = np.where(x < 0, halves[0][0], halves[1][0])
     bone = np.where(x < 0, halves[0][1], halves[1][1])
-    air = air * (1 - _heart(chest, x, y))
-    middle = _middle(chest, x, y)
+    heart = _heart(chest, x, y)
+    air = air * (1 - heart)
+    middle = _middle(chest, x, y) + 0.16 * heart
     coarse, fine = smooth_fields(generator, canvas, 0.02, 0.02)
     markings = _markings(chest, x, y, coarse, fine)
     anatomy = SOFT * _body(chest, x, y) - AIR * air * (1 - markings) + BONE * bone + middle
@@ -178,8 +178,7 @@ def _middle(chest: Chest, x: Field, y: Field) -> Field:
     vessels = 0.30 * ramp(chest.mediastinum * 0.75 - np.abs(x), 0.06) * ramp(0.8 - y, 0.3)
     pipe = 0.28 * bump(x / 0.024) * ramp(chest.apex + 0.24 - y, 0.08)
     processes = 0.12 * bump(np.hypot(x, 0.4 * (count - np.round(count)) * 0.05) / 0.012)
-    heart = 0.16 * _heart(chest, x, y)
-    return np.asarray(spine + vessels + processes - pipe + heart)
+    return np.asarray(spine + vessels + processes - pipe)
 
 
 def _body(chest: Chest, x: Field, y: Field) -> Field:
@@ -211,7 +210,7 @@ def _markings(chest: Chest, x: Field, y: Field, coarse: Field, fine: Field) -> F
 def _patches(chest: Chest, x: Field, y: Field, coarse: Field, fine: Field) -> Field:
     """Fluffy opacities, 0 to 1: clouds within the region of each spot."""
     region = np.zeros(np.broadcast_shapes(x.shape, y.shape), dtype=np.float32)
-    for side, height, across, tall, wide in chest.spots:
+    for side, height, across, tall, wide in chest.spots.tolist():
         sign = -1 if side < 1 else 1
         row = chest.apex + height * (chest.domes[0] - chest.apex)
         column = sign * chest.width * across
@@ -225,25 +224,44 @@ def draw_image(
     plates: Plates, canvas: Canvas, generator: np.random.Generator
 ) -> tuple[Field, Mask]:
     """One radiograph: display values in [0, 1] and the opacities' mask, both (size, size)."""
-    turn, zoom = generator.normal(0, 0.03), generator.uniform(0.96, 1.06)
-    shift = generator.normal(0, 0.015, 2)
+    look = _View(canvas.size, generator)
     density = generator.uniform(0.8, 1.1) * canvas.dial(1.0, 0.06)
-    attenuation = _turn(plates.anatomy, turn, zoom, shift)
+    attenuation = look.see(plates.anatomy)
     mask = np.zeros(attenuation.shape, dtype=bool)
     if plates.opacity.any():
-        opacity = _turn(plates.opacity, turn, zoom, shift)
+        opacity = look.see(plates.opacity)
         attenuation += np.float32(density) * opacity
         mask = opacity > VISIBLE * plates.opacity.max()
     return _acquire(attenuation, canvas, generator), mask
 
 
-def _turn(plate: Field, turn: float, zoom: float, shift: np.ndarray) -> Field:
-    """The plate as this view sees it: turned, magnified and moved about its centre."""
-    inner = 1 / (1 + 2 * MARGIN) / zoom
-    matrix = inner * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    centre = (plate.shape[0] - 1) / 2
-    offset = centre - matrix @ (centre + shift * plate.shape[0])
-    return np.asarray(affine_transform(plate, matrix, offset, order=1, mode="nearest"))
+class _View:
+    """A view of the plates, turned, magnified and moved, with linear interpolation.
+
+    The places are worked out once for both plates, which is twice as fast as
+    `scipy.ndimage.affine_transform`.
+    """
+
+    def __init__(self, size: int, generator: np.random.Generator) -> None:
+        turn, zoom = generator.normal(0, 0.03), generator.uniform(0.96, 1.06)
+        dy, dx = generator.normal(0, 0.015 * size, 2).tolist()
+        inner = 1 / (1 + 2 * MARGIN) / zoom
+        cos, sin = float(inner * np.cos(turn)), float(inner * np.sin(turn))
+        away = np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
+        y, x = away[:, None] + np.float32(dy), away[None, :] + np.float32(dx)
+        middle = np.float32((size - 1) / 2)
+        rows = np.clip(middle + cos * y - sin * x, 0, size - 1.001)
+        columns = np.clip(middle + sin * y + cos * x, 0, size - 1.001)
+        row, column = rows.astype(np.int32), columns.astype(np.int32)
+        self._place = row * size + column
+        self._down, self._right = rows - row, columns - column
+
+    def see(self, plate: Field) -> Field:
+        """The plate in this view, of its own shape."""
+        flat, place, below = plate.ravel(), self._place, self._place + plate.shape[0]
+        upper = flat[place] + self._right * (flat[place + 1] - flat[place])
+        lower = flat[below] + self._right * (flat[below + 1] - flat[below])
+        return np.asarray(upper + self._down * (lower - upper))
 
 
 def _acquire(attenuation: Field, canvas: Canvas, generator: np.random.Generator) -> Field:

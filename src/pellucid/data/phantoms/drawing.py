@@ -43,6 +43,10 @@ class Canvas:
         """The value between `easy` and `hard` that the difficulty stands for."""
         return easy + (hard - easy) * self.difficulty
 
+    def fade(self, easy: float, hard: float) -> float:
+        """The same for strengths above 0, by equal ratios: half way lies well below the mean."""
+        return float(easy * (hard / easy) ** self.difficulty)
+
 
 def drawing_size(image_size: int) -> int:
     """The side to draw at: a whole multiple of `image_size`, at least `FINEST`."""
@@ -115,13 +119,14 @@ def expose(picture: Field, mean: float) -> Field:
     Each image's mean is drawn without regard to its class, so that it tells nothing of the class.
     """
     step = max(1, picture.shape[0] // 64)
-    sample = picture[::step, ::step]
-    low, high = -2.0, 2.0
-    for _ in range(14):
-        offset = (low + high) / 2
-        too_dark = float(np.clip(sample + np.float32(offset), 0, 1).mean()) < mean
-        low, high = (offset, high) if too_dark else (low, offset)
-    return np.asarray(np.clip(picture + np.float32(low), 0, 1))
+    sample = picture[::step, ::step].ravel()
+    offset = mean - float(sample.mean())
+    for _ in range(4):  # Newton's rule: the slope is the share of pixels that are not clipped
+        moved = sample + np.float32(offset)
+        clipped = np.clip(moved, 0, 1)
+        slope = max(float(np.count_nonzero(clipped == moved)) / sample.size, 0.2)
+        offset += (mean - float(clipped.mean())) / slope
+    return np.asarray(np.clip(picture + np.float32(offset), 0, 1))
 
 
 def _frequencies(n: int) -> NDArray[np.int64]:

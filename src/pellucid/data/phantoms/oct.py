@@ -83,13 +83,13 @@ def draw_patient(label: str, canvas: Canvas, generator: np.random.Generator) -> 
 
 
 def _draw_drusen(generator: np.random.Generator) -> np.ndarray:
-    n = generator.integers(4, 9)
-    low, high = (-0.26, 0.022, 0.016, 0.0), (0.26, 0.055, 0.046, 1.0)
+    n = generator.integers(2, 9)
+    low, high = (-0.26, 0.022, 0.014, 0.0), (0.26, 0.055, 0.046, 1.0)
     return generator.uniform(low, high, (n, 4))
 
 
 def _draw_cysts(generator: np.random.Generator) -> np.ndarray:
-    n = generator.integers(5, 10)
+    n = generator.integers(3, 10)
     spots = generator.uniform((-1, 0.6, 0.18, 0.25), (1, 1.1, 0.3, 0.75), (n, 4))
     place = np.linspace(-1, 1, n)
     reach = generator.uniform(0.1, 0.2)
@@ -100,7 +100,7 @@ def _draw_cysts(generator: np.random.Generator) -> np.ndarray:
 
 
 def _draw_membranes(generator: np.random.Generator) -> np.ndarray:
-    n = generator.integers(2, 4)
+    n = generator.integers(1, 4)
     low, high = (-0.14, 0.07, 0.028, 0.3), (0.14, 0.14, 0.06, 1.0)
     return generator.uniform(low, high, (n, 4))
 
@@ -149,7 +149,7 @@ def draw_image(eye: Eye, canvas: Canvas, generator: np.random.Generator) -> tupl
 
 def _lay_out(eye: Eye, canvas: Canvas, generator: np.random.Generator) -> _Scan:
     """The healthy boundaries of this B-scan, which passes the fovea at some distance."""
-    shift, level, tilt, distance = generator.normal(0, (0.02, 0.02, 0.02, 0.5))
+    shift, level, tilt, distance = generator.normal(0, (0.02, 0.02, 0.02, 0.9)).tolist()
     x = canvas.x[0] - np.float32(eye.fovea + shift)
     depth = np.exp(-0.5 * distance**2)
     pit = depth * np.exp(-((x / eye.pit_width) ** 2))
@@ -169,9 +169,9 @@ def _lay_out(eye: Eye, canvas: Canvas, generator: np.random.Generator) -> _Scan:
 def _lift_drusen(scan: _Scan) -> Lesions:
     """Deposits between Bruch's membrane and the RPE, which they lift; the ONL gives way."""
     lift = np.zeros_like(scan.x)
-    for position, width, height, _ in scan.eye.spots:
+    for position, width, height, _ in scan.eye.spots.tolist():
         place = position + scan.generator.normal(0, 0.01)
-        size = height * scan.generator.uniform(0.75, 1.15) * scan.canvas.dial(1.25, 0.2)
+        size = height * scan.generator.uniform(0.75, 1.15) * scan.canvas.fade(1.25, 0.13)
         lift = np.maximum(lift, size * bump((scan.x - place) / width))
     scan.thickness["deposit"] = lift
     _yield_above(scan, lift)
@@ -193,9 +193,9 @@ def _lift_membranes(scan: _Scan) -> Lesions:
     dial, generator = scan.canvas.dial, scan.generator
     mound, fluid = np.zeros_like(scan.x), np.zeros_like(scan.x)
     ragged = smooth_curve(generator, scan.canvas, 0.02)
-    for position, width, height, wet in scan.eye.spots:
+    for position, width, height, wet in scan.eye.spots.tolist():
         x = scan.x - position - generator.normal(0, 0.01)
-        size = height * generator.uniform(0.85, 1.15) * dial(1.2, 0.25)
+        size = height * generator.uniform(0.85, 1.15) * scan.canvas.fade(1.2, 0.12)
         mound = np.maximum(mound, size * bump(x / width) * (1 + 0.25 * ragged))
         side = (wet - 0.5) * width
         fluid = np.maximum(fluid, 1.3 * wet * size * bump((x - side) / (1.7 * width)))
@@ -218,7 +218,7 @@ def _lift_membranes(scan: _Scan) -> Lesions:
 def _swell(scan: _Scan) -> Lesions:
     """Oedema: the middle layers swell around the cysts and flatten the pit."""
     spots = scan.eye.spots
-    strength = scan.canvas.dial(1.1, 0.15) * scan.generator.uniform(0.8, 1.1)
+    strength = scan.canvas.fade(1.1, 0.06) * scan.generator.uniform(0.8, 1.1)
     centre, spread = spots[:, 0].mean(), 0.5 * np.ptp(spots[:, 0]) + 0.1
     dome = strength * bump((scan.x - centre) / spread)
     for name in ("INL", "GCL", "RNFL"):
@@ -234,8 +234,8 @@ def _swell(scan: _Scan) -> Lesions:
 def _paint_cysts(scan: _Scan, tops: dict[str, Field], tissue: Field) -> Mask:
     """Dark fluid between INL and ONL; thin septa stay between neighbours."""
     mask = np.zeros(tissue.shape, dtype=bool)
-    depth = np.float32(scan.canvas.dial(0.97, 0.15))
-    for position, width, tall, place in scan.eye.spots:
+    depth = np.float32(scan.canvas.fade(0.97, 0.12))
+    for position, width, tall, place in scan.eye.spots.tolist():
         x0 = position + scan.generator.normal(0, 0.006)
         column = int(np.argmin(np.abs(scan.x - x0)))
         top, bottom = tops["INL"][column], tops["EZ"][column] - 0.006
@@ -272,7 +272,7 @@ def _paint_layers(scan: _Scan, tops: dict[str, Field]) -> Field:
     tissue = np.full((scan.canvas.size,) * 2, VITREOUS, dtype=np.float32)
     above: Field | float = VITREOUS
     for name in reversed(NAMES):
-        value = scan.brightness[name]
+        value = scan.brightness[name].astype(np.float32)
         tissue += ramp(y - tops[name].astype(np.float32), soft) * (value - above)
         above = value
     tissue += ramp(y - scan.base.astype(np.float32), soft) * (CHOROID - above)
@@ -290,7 +290,7 @@ def _choroid(scan: _Scan) -> Field:
 def _vessel_shadows(scan: _Scan, ilm: Field) -> Field:
     """Retinal vessels lie in the nerve fibre layer and shade the columns under them."""
     shade = np.zeros_like(scan.x)
-    for position, width in scan.eye.vessels:
+    for position, width in scan.eye.vessels.tolist():
         place = position + scan.generator.normal(0, 0.01)
         shade = np.maximum(shade, bump((scan.canvas.x[0] - place) / np.float32(width)))
     below = ramp(scan.canvas.y - ilm.astype(np.float32) - np.float32(0.03), 0.03)
