@@ -169,7 +169,7 @@ def test_equal_channels_see_what_a_grey_rgb_image_would(published, channels):
 
 
 def test_the_small_stem_starts_fresh_and_says_so(published):
-    _, loaded = load(published, spec("resnet18", 64, 1))
+    _, loaded = load(published, spec("resnet18", 48, 1))
     assert loaded.fresh == ("conv1.weight",)
     assert "conv1.weight" in loaded.describe()
 

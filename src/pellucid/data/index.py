@@ -26,7 +26,6 @@ from pellucid.task import Target, Task
 
 MANIFESTS = (".csv", ".tsv", ".parquet", ".pq")
 CASES = ("chest", "breast", "oct")
-PHANTOM_PATIENTS = 240
 
 Report = Callable[[int, int], None]
 
@@ -186,17 +185,11 @@ def _list_phantoms(case: str, choices: Choices, progress: Report | None) -> tupl
         )
     from pellucid import __version__
     from pellucid.data.cache import cache_root
-    from pellucid.data.phantoms import PHANTOM_PATIENT_PATTERN, write_phantoms
+    from pellucid.data.phantoms import PHANTOM_PATIENT_PATTERN, VERSION, write_phantoms
 
     choices.refuse(["patient_pattern"], "phantoms, which know their patients")
-    settings = {"n_patients": PHANTOM_PATIENTS, "image_size": 64, "seed": 0, "difficulty": 0.5}
-    key = "-".join(str(value) for value in (case, __version__, *settings.values()))
-    folder = cache_root() / "phantoms" / key
-    done = folder / "complete"
-    images = folder / "images"
-    if not done.exists():
-        images = write_phantoms(folder, case, **settings, progress=progress)
-        done.touch()
+    folder = cache_root() / "phantoms" / f"{case}-{__version__}-{VERSION}"
+    images = write_phantoms(folder, case, progress=progress)
     listing = read_folder(images, choices)
     listing.name = f"phantom:{case}"
     return listing, replace(choices, patient_pattern=PHANTOM_PATIENT_PATTERN)

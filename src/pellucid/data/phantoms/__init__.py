@@ -9,13 +9,14 @@ without regard to the class. `folder` writes phantoms as an ordinary image folde
 knows datasets, splits or training.
 """
 
-from pellucid.data.phantoms.folder import PHANTOM_PATIENT_PATTERN, write_phantoms
+from pellucid.data.phantoms.folder import PHANTOM_PATIENT_PATTERN, VERSION, write_phantoms
 from pellucid.data.phantoms.patients import CASES, DEFAULT_PATIENTS, Phantom, draw_phantoms
 
 __all__ = [
     "CASES",
     "DEFAULT_PATIENTS",
     "PHANTOM_PATIENT_PATTERN",
+    "VERSION",
     "Phantom",
     "draw_phantoms",
     "write_phantoms",
