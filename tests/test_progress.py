@@ -41,3 +41,13 @@ def test_a_terminal_gets_a_moving_line_that_the_next_words_replace() -> None:
     text = stream.getvalue()
     assert "1 of 100 images" in text
     assert text.endswith("\r\x1b[Kdone\n")
+
+
+def test_a_log_hears_of_long_work_only_after_a_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    progress = Progress(stream=stream)
+    progress.now("step 1")
+    assert stream.getvalue() == ""
+    monkeypatch.setattr("pellucid.progress._SILENCE_S", -1.0)
+    progress.now("step 2")
+    assert stream.getvalue() == "step 2\n"

@@ -14,6 +14,7 @@ from typing import TextIO
 _BAR = 24
 _TERMINAL_EVERY_S = 0.1
 _LOG_EVERY_S = 10.0
+_SILENCE_S = 30.0
 
 
 class Progress:
@@ -24,17 +25,23 @@ class Progress:
         self._stream = stream or sys.stderr
         self._moving = self._stream.isatty()
         self._open_line = False
+        self._last_line = time.monotonic()
 
     def say(self, text: str) -> None:
         """Print lines that stay."""
         if self._quiet:
             return
         self._end_line()
+        self._last_line = time.monotonic()
         print(text, file=self._stream, flush=True)
 
     def now(self, text: str) -> None:
-        """Show a line that the next one replaces; only on a terminal."""
-        if self._quiet or not self._moving:
+        """Show a line that the next one replaces; a log gets one when it has been silent long."""
+        if self._quiet:
+            return
+        if not self._moving:
+            if time.monotonic() - self._last_line > _SILENCE_S:
+                self.say(text)
             return
         print(f"\r\033[K{text}", end="", file=self._stream, flush=True)
         self._open_line = True

@@ -59,6 +59,7 @@ class Eye:
     curvature: float
     choroid: float
     vessels: np.ndarray  # (n, 2): position, half-width
+    severity: float  # how far the disease has gone, about 1
     spots: np.ndarray  # (n, 4): position, half-width, height, place within the layer; the lesions
 
 
@@ -78,6 +79,7 @@ def draw_patient(label: str, canvas: Canvas, generator: np.random.Generator) -> 
         curvature=generator.normal(-0.12, 0.16),
         choroid=generator.uniform(0.10, 0.18),
         vessels=generator.uniform((0.02, 0.006), (0.98, 0.016), (n_vessels, 2)),
+        severity=generator.uniform(0.5, 1.25),
         spots=_SPOTS[label](generator),
     )
 
@@ -166,12 +168,17 @@ def _lay_out(eye: Eye, canvas: Canvas, generator: np.random.Generator) -> _Scan:
     return _Scan(canvas, eye, generator, x, base, thickness, brightness)
 
 
+def _strength(scan: _Scan, easy: float, hard: float) -> float:
+    """How strongly this eye's disease shows at this difficulty."""
+    return scan.eye.severity * scan.canvas.fade(easy, hard)
+
+
 def _lift_drusen(scan: _Scan) -> Lesions:
     """Deposits between Bruch's membrane and the RPE, which they lift; the ONL gives way."""
     lift = np.zeros_like(scan.x)
     for position, width, height, _ in scan.eye.spots.tolist():
         place = position + scan.generator.normal(0, 0.01)
-        size = height * scan.generator.uniform(0.75, 1.15) * scan.canvas.fade(1.3, 0.2)
+        size = height * scan.generator.uniform(0.75, 1.15) * _strength(scan, 1.2, 0.22)
         lift = np.maximum(lift, size * bump((scan.x - place) / width))
     scan.thickness["deposit"] = lift
     _yield_above(scan, lift)
@@ -195,12 +202,12 @@ def _lift_membranes(scan: _Scan) -> Lesions:
     ragged = smooth_curve(generator, scan.canvas, 0.02)
     for position, width, height, wet in scan.eye.spots.tolist():
         x = scan.x - position - generator.normal(0, 0.01)
-        size = height * generator.uniform(0.85, 1.15) * scan.canvas.fade(1.2, 0.06)
+        size = height * generator.uniform(0.85, 1.15) * _strength(scan, 1.2, 0.12)
         mound = np.maximum(mound, size * bump(x / width) * (1 + 0.25 * ragged))
         side = (wet - 0.5) * width
         fluid = np.maximum(fluid, 1.3 * wet * size * bump((x - side) / (1.7 * width)))
     mound, fluid = np.maximum(mound, 0), np.maximum(fluid - 0.4 * mound, 0)
-    inside = np.minimum(mound / mound.max() * 2, 1)
+    inside = np.minimum(mound / max(mound.max(), 1e-6) * 2, 1)
     scan.thickness |= {"mound": mound, "fluid": fluid, "deposit": 0.35 * mound}
     _yield_above(scan, 1.35 * mound + fluid)
     broken = inside * np.clip(0.6 + 0.5 * smooth_curve(generator, scan.canvas, 0.025), 0, 1)
@@ -218,7 +225,7 @@ def _lift_membranes(scan: _Scan) -> Lesions:
 def _swell(scan: _Scan) -> Lesions:
     """Oedema: the middle layers swell around the cysts and flatten the pit."""
     spots = scan.eye.spots
-    strength = scan.canvas.fade(1.1, 0.03) * scan.generator.uniform(0.8, 1.1)
+    strength = _strength(scan, 1.1, 0.08) * scan.generator.uniform(0.8, 1.1)
     centre, spread = spots[:, 0].mean(), 0.5 * np.ptp(spots[:, 0]) + 0.1
     dome = strength * bump((scan.x - centre) / spread)
     for name in ("INL", "GCL", "RNFL"):
@@ -234,7 +241,7 @@ def _swell(scan: _Scan) -> Lesions:
 def _paint_cysts(scan: _Scan, tops: dict[str, Field], tissue: Field) -> Mask:
     """Dark fluid between INL and ONL; thin septa stay between neighbours."""
     mask = np.zeros(tissue.shape, dtype=bool)
-    depth = np.float32(scan.canvas.fade(0.97, 0.06))
+    depth = np.float32(min(_strength(scan, 1.0, 0.15), 0.97))
     for position, width, tall, place in scan.eye.spots.tolist():
         x0 = position + scan.generator.normal(0, 0.006)
         column = int(np.argmin(np.abs(scan.x - x0)))
