@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import beta
 from sklearn import metrics as sk
 
 from pellucid.errors import PredictionsError
@@ -74,11 +75,31 @@ def test_no_positive_prediction_leaves_ppv_undefined_with_its_reason() -> None:
     assert block["metrics"]["auroc"]["value"] == 0.5
 
 
+def test_a_share_of_one_is_not_called_certain() -> None:
+    table = make_table(100)
+    right = table["y_true"] == "yes"
+    table["probability_yes"] = np.where(right, 0.9, 0.1)
+    table["probability_no"] = 1 - table["probability_yes"]
+    figures = evaluate_predictions(table, n_resamples=20)["blocks"][0]["metrics"]
+    n = int(right.sum())
+    assert figures["sensitivity"]["low"] == pytest.approx(beta.ppf(0.025, n, 1))
+    assert figures["sensitivity"]["method"] == f"Clopper-Pearson over {n} patients"
+    assert figures["accuracy"]["low"] == pytest.approx(beta.ppf(0.025, 100, 1))
+    assert figures["auroc"]["low"] is None
+    assert figures["auroc"]["method"] == "no interval: every resample gave the same value"
+
+
 def test_one_patient_and_few_patients_are_noted() -> None:
-    table = make_table(30).assign(patient_id="P1")
+    table = make_table(40, patients=4)
     (block,) = evaluate_predictions(table, n_resamples=20)["blocks"]
-    assert block["n_patients"] == 1
+    assert block["n_patients"] == 4
     assert "fewer than 5 patients" in block["metrics"]["auroc"]["note"]
+
+
+def test_one_patient_alone_has_no_interval() -> None:
+    (block,) = evaluate_predictions(make_table(30).assign(patient_id="P1"), n_resamples=9)["blocks"]
+    assert block["n_patients"] == 1
+    assert block["metrics"]["auroc"]["low"] is None
 
 
 def test_the_operating_point_is_chosen_on_validation_and_reported_on_test() -> None:

@@ -25,6 +25,7 @@ from pellucid.evaluation.calibration import describe_calibration
 from pellucid.evaluation.curves import precision_recall_points, roc_points
 from pellucid.evaluation.intervals import (
     Patients,
+    extreme_interval,
     group_patients,
     percentile_interval,
     resample,
@@ -239,6 +240,8 @@ def _figures(judged: Judged, cells: Ints, draw: tuple[int, int]) -> dict[str, di
     figures: dict[str, dict[str, Any]] = {}
     for (owner, name), value in plain.items():
         figure = _figure(float(value[0]), drawn[owner, name], _reason(name, owner, judged))
+        if figure["low"] is not None and figure["low"] == figure["high"]:
+            figure |= _flat(float(value[0]), _patients_counted(judged, cells, owner, name))
         if few and figure["low"] is not None:
             figure["note"] = f"a class has fewer than {FEW_PATIENTS} patients"
         if owner == ALL and name in AVERAGES:
@@ -251,13 +254,34 @@ def _figure(value: float, spread: Floats, reason: str) -> dict[str, Any]:
     if math.isnan(value):
         return {"value": None, "low": None, "high": None, "method": f"undefined: {reason}"}
     low, high = percentile_interval(spread, CONFIDENCE)
-    method = f"patient bootstrap, percentile, {len(spread)} resamples"
     if math.isnan(low):
-        method = (
-            f"no interval: undefined in {int(np.isnan(spread).sum())} of {len(spread)} resamples"
-        )
+        undefined = int(np.isnan(spread).sum())
+        method = f"no interval: undefined in {undefined} of {len(spread)} resamples"
         return {"value": value, "low": None, "high": None, "method": method}
+    method = f"patient bootstrap, percentile, {len(spread)} resamples"
     return {"value": value, "low": low, "high": high, "method": method}
+
+
+def _flat(value: float, n_patients: int | None) -> dict[str, Any]:
+    """An interval where every resample gave the same value, and resampling is blind to chance."""
+    if n_patients is None or value not in (0.0, 1.0):
+        method = "no interval: every resample gave the same value"
+        return {"low": None, "high": None, "method": method}
+    low, high = extreme_interval(value, n_patients, CONFIDENCE)
+    return {"low": low, "high": high, "method": f"Clopper-Pearson over {n_patients} patients"}
+
+
+def _patients_counted(judged: Judged, cells: Ints, owner: str, name: str) -> int | None:
+    """How many patients stand in the denominator of a proportion; None for any other metric."""
+    k = len(judged.target.classes)
+    if name == "accuracy":
+        return judged.patients.n
+    if owner == ALL or name not in ("sensitivity", "specificity", "ppv", "npv"):
+        return None
+    number = judged.target.classes.index(owner)
+    of_class = (cells // k if name in ("sensitivity", "specificity") else cells % k) == number
+    counted = of_class if name in ("sensitivity", "ppv") else ~of_class
+    return len(np.unique(judged.patients.of_image[counted]))
 
 
 def _reason(name: str, owner: str, judged: Judged) -> str:

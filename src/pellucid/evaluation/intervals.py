@@ -79,3 +79,16 @@ def percentile_interval(values: Floats, confidence: float = 0.95) -> tuple[float
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def extreme_interval(value: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a share of 0 or 1 among n independent patients.
+
+    No resample of such a share differs from it, so resampling would claim certainty.
+    Source: Clopper and Pearson 1934.
+
+    >>> extreme_interval(1.0, 100)
+    (0.9637833073548235, 1.0)
+    """
+    bound = ((1 - confidence) / 2) ** (1 / n)
+    return (bound, 1.0) if value == 1.0 else (0.0, 1.0 - bound)
