@@ -23,8 +23,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/pellucid demo oct --out demo/oct --overwrite
 
+# One thread a worker: two workers with two threads each would fight over the cores.
 test: install
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup src tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup src tests
 
 lint: install
 	$(BIN)/ruff check .

@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pellucid.training.hyperparameters import Plan
 
 IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
-STEPS_WANTED = 3000  # of about 32 images; in trials on phantoms and chest images more gained little
+STEPS_WANTED = (
+    3000  # a guess, not measured: of about 32 images each; patience or a budget ends it earlier
+)
 SMALL_DATASET = 500
 _HINTS = {
     "chest_xray": ("chest", "pneumonia", "cxr", "covid"),

@@ -79,7 +79,7 @@ def draw_patient(label: str, canvas: Canvas, generator: np.random.Generator) -> 
         curvature=generator.normal(-0.12, 0.16),
         choroid=generator.uniform(0.10, 0.18),
         vessels=generator.uniform((0.02, 0.006), (0.98, 0.016), (n_vessels, 2)),
-        severity=generator.uniform(0.5, 1.25),
+        severity=generator.uniform(0.65, 1.3),
         spots=_SPOTS[label](generator),
     )
 
@@ -178,7 +178,7 @@ def _lift_drusen(scan: _Scan) -> Lesions:
     lift = np.zeros_like(scan.x)
     for position, width, height, _ in scan.eye.spots.tolist():
         place = position + scan.generator.normal(0, 0.01)
-        size = height * scan.generator.uniform(0.75, 1.15) * _strength(scan, 1.2, 0.22)
+        size = height * scan.generator.uniform(0.75, 1.15) * _strength(scan, 1.25, 0.3)
         lift = np.maximum(lift, size * bump((scan.x - place) / width))
     scan.thickness["deposit"] = lift
     _yield_above(scan, lift)
@@ -202,7 +202,7 @@ def _lift_membranes(scan: _Scan) -> Lesions:
     ragged = smooth_curve(generator, scan.canvas, 0.02)
     for position, width, height, wet in scan.eye.spots.tolist():
         x = scan.x - position - generator.normal(0, 0.01)
-        size = height * generator.uniform(0.85, 1.15) * _strength(scan, 1.2, 0.12)
+        size = height * generator.uniform(0.85, 1.15) * _strength(scan, 1.2, 0.18)
         mound = np.maximum(mound, size * bump(x / width) * (1 + 0.25 * ragged))
         side = (wet - 0.5) * width
         fluid = np.maximum(fluid, 1.3 * wet * size * bump((x - side) / (1.7 * width)))
@@ -225,7 +225,7 @@ def _lift_membranes(scan: _Scan) -> Lesions:
 def _swell(scan: _Scan) -> Lesions:
     """Oedema: the middle layers swell around the cysts and flatten the pit."""
     spots = scan.eye.spots
-    strength = _strength(scan, 1.1, 0.08) * scan.generator.uniform(0.8, 1.1)
+    strength = _strength(scan, 1.1, 0.14) * scan.generator.uniform(0.8, 1.1)
     centre, spread = spots[:, 0].mean(), 0.5 * np.ptp(spots[:, 0]) + 0.1
     dome = strength * bump((scan.x - centre) / spread)
     for name in ("INL", "GCL", "RNFL"):
@@ -241,7 +241,7 @@ def _swell(scan: _Scan) -> Lesions:
 def _paint_cysts(scan: _Scan, tops: dict[str, Field], tissue: Field) -> Mask:
     """Dark fluid between INL and ONL; thin septa stay between neighbours."""
     mask = np.zeros(tissue.shape, dtype=bool)
-    depth = np.float32(min(_strength(scan, 1.0, 0.15), 0.97))
+    depth = np.float32(min(_strength(scan, 1.2, 0.25), 0.97))
     for position, width, tall, place in scan.eye.spots.tolist():
         x0 = position + scan.generator.normal(0, 0.006)
         column = int(np.argmin(np.abs(scan.x - x0)))
