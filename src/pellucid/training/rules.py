@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pellucid.training.hyperparameters import Plan
 
 IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
-STEPS_WANTED = (
-    3000  # a guess, not measured: of about 32 images each; patience or a budget ends it earlier
-)
+# A guess, not measured: patience or a budget usually ends the training earlier.
+STEPS_WANTED = 3000
 SMALL_DATASET = 500
 _HINTS = {
     "chest_xray": ("chest", "pneumonia", "cxr", "covid"),
