@@ -68,6 +68,29 @@ def test_image_size_follows_the_images_and_the_machine(side: int, gpu: bool, siz
     assert planned("image_size", median_height=side, median_width=side - 1, gpu=gpu) == size
 
 
+@pytest.mark.parametrize(
+    ("side", "gpu", "settings", "network"),
+    [
+        (28, False, {}, "plain"),
+        (28, True, {}, "resnet18"),
+        (64, False, {}, "resnet18"),
+        (28, False, {"weights": "imagenet"}, "resnet18"),
+        (224, False, {"blocks": [{"channels": 4}]}, "plain"),
+        (28, False, {"network": "resnet34"}, "resnet34"),
+    ],
+)
+def test_the_network_follows_size_and_machine(
+    side: int, gpu: bool, settings: dict[str, Any], network: str
+) -> None:
+    sides = {"median_height": side, "median_width": side}
+    assert planned("network", settings, gpu=gpu, **sides) == network
+
+
+def test_pretrained_weights_get_the_stem_they_were_trained_with() -> None:
+    assert planned("small_stem") is None
+    assert planned("small_stem", {"weights": "imagenet"}) is False
+
+
 def test_a_plan_for_the_cpu_is_small_even_where_there_is_a_gpu() -> None:
     assert planned("image_size", {"device": "cpu"}, gpu=True) == 64
 

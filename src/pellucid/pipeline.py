@@ -177,6 +177,8 @@ def _fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Cla
 
     plan, dataset, classifier = prepared.plan, prepared.dataset, prepared.classifier
     spec = classifier.spec
+    if classifier.loaded is not None:
+        progress.say(classifier.loaded.describe())
     layers = summarise(classifier, spec)
     progress.say(summary_text(layers, network_formula(spec)))
     network = {"formula": network_formula(spec), "rows": [asdict(row) for row in layers]}

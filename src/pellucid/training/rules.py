@@ -17,6 +17,7 @@ IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 # A guess, not measured: patience or a budget usually ends the training earlier.
 STEPS_WANTED = 3000
 SMALL_DATASET = 500
+TINY = 32  # pixels a side
 _HINTS = {
     "chest_xray": ("chest", "pneumonia", "cxr", "covid"),
     "breast_ultrasound": ("breast", "busi", "ultrasound"),
@@ -65,8 +66,7 @@ def apply_rules(fingerprint: Fingerprint, settings: Chosen) -> tuple[Plan, dict[
 
 
 def _image_size(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
-    gpu = _has_gpu() if fingerprint.gpu is None else fingerprint.gpu
-    on_gpu = gpu and chosen["device"] != "cpu"
+    on_gpu = _is_on_gpu(fingerprint, chosen)
     limit, where = (IMAGE_SIZE_GPU, "on a GPU") if on_gpu else (IMAGE_SIZE_CPU, "on a CPU")
     side = fingerprint.side
     if side <= limit:
@@ -78,6 +78,24 @@ def _image_size(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 def _channels(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
     kind = "grey" if fingerprint.channels == 1 else "coloured"
     return fingerprint.channels, f"the images are {kind}"
+
+
+def _network(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
+    if chosen["blocks"]:
+        return "plain", "its blocks are given"
+    if (
+        chosen["image_size"] <= TINY
+        and not chosen["weights"]
+        and not _is_on_gpu(fingerprint, chosen)
+    ):
+        return "plain", f"at {chosen['image_size']} pixels on a CPU it sees 20 times the images"
+    return "resnet18", "the lecture's residual network, in its smallest size"
+
+
+def _small_stem(_: Fingerprint, chosen: Chosen) -> tuple[bool | None, str]:
+    if chosen["weights"]:
+        return False, "pretrained weights belong to the standard stem"
+    return None, Plan.model_fields["small_stem"].description or ""
 
 
 def _batch_size(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
@@ -143,6 +161,8 @@ def _moving_average(fingerprint: Fingerprint, chosen: Chosen) -> tuple[float, st
 RULES: dict[str, Rule] = {
     "image_size": _image_size,
     "channels": _channels,
+    "network": _network,
+    "small_stem": _small_stem,
     "batch_size": _batch_size,
     "augmentation": _augmentation,
     "class_weights": _class_weights,
@@ -170,6 +190,11 @@ def _has_norm(chosen: Chosen) -> bool:
     if network == "plain":
         return all(block["norm"] != "none" for block in chosen["blocks"])
     return not network.startswith("vgg") or network.endswith("_bn")
+
+
+def _is_on_gpu(fingerprint: Fingerprint, chosen: Chosen) -> bool:
+    gpu = _has_gpu() if fingerprint.gpu is None else fingerprint.gpu
+    return gpu and chosen["device"] != "cpu"
 
 
 def _has_gpu() -> bool:
