@@ -75,7 +75,6 @@ def test_image_size_follows_the_images_and_the_machine(side: int, gpu: bool, siz
         (28, True, {}, "resnet18"),
         (64, False, {}, "resnet18"),
         (28, False, {"weights": "imagenet"}, "resnet18"),
-        (224, False, {"blocks": [{"channels": 4}]}, "plain"),
         (28, False, {"network": "resnet34"}, "resnet34"),
     ],
 )

@@ -81,8 +81,6 @@ def _channels(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
 
 
 def _network(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
-    if chosen["blocks"]:
-        return "plain", "its blocks are given"
     if (
         chosen["image_size"] <= TINY
         and not chosen["weights"]
