@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -167,3 +169,32 @@ def test_predict_without_a_model(tmp_path: Path) -> None:
 
 def test_evaluate_a_missing_table(tmp_path: Path) -> None:
     check_plain(pellucid("evaluate", tmp_path / "p.csv"), "p.csv")
+
+
+def test_a_full_disk_is_said_plainly_and_the_run_can_be_continued(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--out", tmp_path / "run", "--set", "network=plain", "--set", "epochs=1"]
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        check_plain(pellucid("train", images, *options), "disk is full")
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert pellucid("train", images, *options, "--resume").code == 0
+
+
+def test_an_interruption_says_how_to_continue(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pellucid.training import loop
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "train", stop)
+    answer = pellucid("train", images, "--out", tmp_path / "run")
+    assert answer.code == 130
+    assert f"--out {tmp_path / 'run'} --resume" in answer.err

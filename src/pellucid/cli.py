@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,16 +97,16 @@ def demo(
     """Synthetic patients → audit → train → evaluate → report, in a few minutes."""
     from pellucid import pipeline
 
-    progress = Progress(quiet=as_json)
-    run = pipeline.demo(
-        case,
-        out or Path("demo") / case,
-        budget=budget,
-        overwrite=overwrite,
-        resume=resume,
-        command=_command(),
-        progress=progress,
-    )
+    with _resumable():
+        run = pipeline.demo(
+            case,
+            out or Path("demo") / case,
+            budget=budget,
+            overwrite=overwrite,
+            resume=resume,
+            command=_command(),
+            progress=Progress(quiet=as_json),
+        )
     _finish(run, as_json)
 
 
@@ -180,7 +182,7 @@ def train(
     wanted = parse_overrides(settings or [])
     if weights is not None:
         wanted["weights"] = weights
-    try:
+    with _resumable():
         run = pipeline.train(
             _read(locals()),
             out,
@@ -195,9 +197,6 @@ def train(
             command=_command(),
             progress=Progress(quiet=as_json),
         )
-    except KeyboardInterrupt:
-        print(f"\nInterrupted. Continue with:\n  {_resume_command()}", file=sys.stderr)  # noqa: T201  standard error
-        raise typer.Exit(130) from None
     _finish(run, as_json)
 
 
@@ -275,7 +274,7 @@ def main() -> None:
     except PellucidError as error:
         if "--json" in sys.argv and not isinstance(error, CheckFailed):
             _print_json({"error": str(error), "kind": type(error).__name__})
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201  standard error
+        typer.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(0)
@@ -295,6 +294,16 @@ def _read(options: dict[str, Any]) -> Dataset:
         two_logits=options.get("two_logits", False),
         **chosen,
     )
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Turn ctrl-C into exit code 130 and the command that continues."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nInterrupted. Continue with:\n  {_resume_command()}", err=True)
+        raise typer.Exit(130) from None
 
 
 def _finish(run: Any, as_json: bool) -> None:

@@ -91,7 +91,7 @@ def _network(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
 
 
 def _small_stem(_: Fingerprint, chosen: Chosen) -> tuple[bool | None, str]:
-    if chosen["weights"]:
+    if chosen["weights"] and chosen["image_size"] >= TINY:
         return False, "pretrained weights belong to the standard stem"
     return None, Plan.model_fields["small_stem"].description or ""
 
