@@ -201,8 +201,9 @@ def _acquire(echo: Field, canvas: Canvas, generator: np.random.Generator) -> Fie
     """Speckle, electronic noise, log compression and the display's gain."""
     lateral = generator.uniform(0.010, 0.014)
     grain = speckle(generator, canvas, 0.005, round(lateral, 3))
-    noise = np.float32(10 ** (canvas.dial(-4.2, -3.0) + generator.normal(0, 0.15)))
-    power = np.exp(echo * np.float32(np.log(10) / 10)) * grain + noise
+    noise = np.float32(10 ** (canvas.dial(-4.2, -2.0) + generator.normal(0, 0.15)))
+    power = np.exp(echo * np.float32(np.log(10) / 10)) * grain
+    power += noise * generator.standard_exponential(echo.shape, dtype=np.float32)
     softness = np.float32(canvas.dial(0.6, 1.0))
     grey = np.float32(10 / np.log(10) / RANGE_DB) * np.log(power) * softness
     grey[1:] = (grey[1:] + grey[:-1]) / 2  # the screen's interpolation softens the deepest fades

@@ -67,7 +67,8 @@ def _draw_chest(label: str, generator: np.random.Generator) -> Chest:
     uniform = generator.uniform
     base = uniform(0.74, 0.84)
     n_spots = generator.integers(1, 5)
-    spots = uniform((0, 0.2, 0.25, 0.09, 0.08), (2, 0.9, 0.8, 0.19, 0.16), (n_spots, 5))
+    spots = uniform((0, 0.2, 0.3, 0.09, 0.08), (2, 0.88, 0.75, 0.19, 0.16), (n_spots, 5))
+    spots[:, 2] += 0.12 * (spots[:, 0] >= 1)  # clear of the heart, which would hide them
     return Chest(
         label=label,
         seed=int(generator.integers(2**62)),

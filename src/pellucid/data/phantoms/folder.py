@@ -34,7 +34,7 @@ from pellucid.storage import write_bytes, write_json, write_text
 
 PHANTOM_PATIENT_PATTERN = r"(P\d+)"
 SYNTHETIC = "Pellucid phantom, not a patient"
-VERSION = 1  # of the drawing: folders of another version are not mixed with this one's
+VERSION = 2  # of the drawing: folders of another version are not mixed with this one's
 
 _README = """\
 SYNTHETIC IMAGES: NOT PATIENTS
@@ -115,15 +115,17 @@ def _write_all(
     write_text(folder / "README.txt", _README.format(case=wanted["case"]))
     case, seed, n_patients = wanted["case"], wanted["seed"], wanted["n_patients"]
     counts = [count_images(case, index, seed) for index in range(n_patients)]
-    text = _describe(case, seed)
+    total = sum(counts)
+    text, done = _describe(case, seed), 0
     for index, count in enumerate(counts):
         names = [f"{label_of(case, index, seed)}/{patient_id(index)}_{i + 1}" for i in range(count)]
         if not all(_path(folder, kind, name).is_file() for name in names for kind in _KINDS):
             phantoms = draw_patient(case, index, wanted["image_size"], seed, wanted["difficulty"])
             for phantom, name in zip(phantoms, names, strict=True):
                 _write_one(folder, name, phantom, text)
+        done += count
         if progress:
-            progress(sum(counts[: index + 1]), sum(counts))
+            progress(done, total)
     write_json(folder / "phantoms.json", note | {"complete": True})
 
 

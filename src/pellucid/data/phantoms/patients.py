@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.data.phantoms import breast, chest
-from pellucid.data.phantoms import oct as retina
+from pellucid.data.phantoms import oct as oct_scan
 from pellucid.data.phantoms.drawing import Canvas, Field, Mask, average_down, drawing_size
 from pellucid.errors import UsageError, did_you_mean
 
@@ -49,7 +49,7 @@ class Case:
 CASES = {
     "chest": Case(0, chest.CLASSES, chest.BLOCK, chest.draw_patient, chest.draw_image),
     "breast": Case(1, breast.CLASSES, breast.BLOCK, breast.draw_patient, breast.draw_image),
-    "oct": Case(2, retina.CLASSES, retina.BLOCK, retina.draw_patient, retina.draw_image),
+    "oct": Case(2, oct_scan.CLASSES, oct_scan.BLOCK, oct_scan.draw_patient, oct_scan.draw_image),
 }
 
 
