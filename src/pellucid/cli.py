@@ -89,7 +89,7 @@ def demo(
     out: Annotated[
         Path | None, typer.Option(help="Where to put images and run (default: demo/CASE).")
     ] = None,
-    budget: Annotated[str, typer.Option(help="Wall time for training.")] = "100s",
+    budget: Annotated[str, typer.Option(help="Wall time for training.")] = "150s",
     overwrite: Annotated[bool, typer.Option(help="Replace the run of an earlier demo.")] = False,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted demo.")] = False,
     as_json: AsJson = False,
