@@ -28,9 +28,9 @@ def rows_of(name: str, size: int, **options) -> tuple[list[LayerRow], torch.nn.M
 
 @pytest.mark.parametrize("name", ["plain", "resnet18", "vgg11"])
 def test_parameters_add_up_and_shapes_follow(name):
-    rows, classifier, _ = rows_of(name, 64)
+    rows, classifier, _ = rows_of(name, 48)
     assert sum(row.parameters for row in rows) == sum(p.numel() for p in classifier.parameters())
-    assert rows[0].output_shape[1:] == (64, 64)
+    assert rows[0].output_shape[1:] == (48, 48)
     pooling = next(row for row in rows if row.name == "pooling")
     assert pooling.output_shape == (classifier.backbone.n_features,)
     assert [row.output_shape for row in rows[-2:]] == [(1,), (3,)]
