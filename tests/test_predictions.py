@@ -86,6 +86,8 @@ def broken(**changes: object) -> pd.DataFrame:
         (broken(probability_yes=float("nan")), "at least two classes"),
         (broken(y_true="maybe"), "'maybe'"),
         (broken(image_id="same"), "stands once"),
+        (broken(split="../../test"), r"Every split must be one of .*'\.\./\.\./test'"),
+        (broken(split="tset"), 'Did you mean "test"'),
     ],
 )
 def test_wrong_tables(table: pd.DataFrame, message: str) -> None:

@@ -37,13 +37,17 @@ from pellucid.evaluation.operating_point import (
     confusion_at,
     youden_point,
 )
-from pellucid.evaluation.predictions import PROBABILITY, check_predictions, task_from_predictions
+from pellucid.evaluation.predictions import (
+    PROBABILITY,
+    SPLITS,
+    check_predictions,
+    task_from_predictions,
+)
 from pellucid.storage import write_json
 from pellucid.task import Target, Task
 
 FORMAT, VERSION = "pellucid-evaluation", 1
 CONFIDENCE = 0.95
-SPLITS = ("test", "external_test", "validation", "train")
 FEW_PATIENTS = 5
 ALL = ""  # the owner of figures that belong to no single class
 AVERAGES = {
@@ -166,9 +170,10 @@ def _judged_splits(table: pd.DataFrame, target: Target) -> list[Judged]:
         raise PredictionsError(
             f"The table needs the column {PROBABILITY}{absent[0]} for target {target.name!r}"
         )
-    order = [*SPLITS, *sorted(set(rows["split"]) - set(SPLITS))]
     return [
-        _judged(rows[rows["split"] == s], target, s) for s in order if (rows["split"] == s).any()
+        _judged(rows[rows["split"] == split], target, split)
+        for split in SPLITS
+        if (rows["split"] == split).any()
     ]
 
 

@@ -22,6 +22,7 @@ from pellucid.storage import write_bytes
 from pellucid.task import Target, Task
 
 PROBABILITY, LOGIT = "probability_", "logit_"
+SPLITS = ("test", "external_test", "validation", "train")  # in the order in which they are judged
 REQUIRED = ("image_id", "patient_id", "split", "target", "y_true")
 _SUM_TOLERANCE = 1e-3
 _MAX_BYTES = 4 * 2**30
@@ -105,6 +106,7 @@ def check_predictions(table: pd.DataFrame) -> pd.DataFrame:
         table[name] = table[name].astype(object).where(~known, table[name].astype(str))
     for name in probabilities:
         table[name] = pd.to_numeric(table[name], errors="coerce")
+    _check_splits(table)
     _check_duplicates(table)
     for target, part in table.groupby("target", sort=False):
         _check_target(part, str(target), probabilities)
@@ -156,6 +158,17 @@ def _read_table(path: Path) -> pd.DataFrame:
     except (ValueError, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise PredictionsError(f"{path} is not a readable table", reason) from error
+
+
+def _check_splits(table: pd.DataFrame) -> None:
+    """A split's name becomes a file's name, so only the four known ones are taken."""
+    unknown = sorted(set(table["split"]) - set(SPLITS))
+    if unknown:
+        raise PredictionsError(
+            f"Every split must be one of {', '.join(SPLITS)}",
+            repr(unknown[0]),
+            did_you_mean(unknown[0], list(SPLITS)),
+        )
 
 
 def _check_duplicates(table: pd.DataFrame) -> None:
