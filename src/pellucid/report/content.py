@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from pellucid.progress import duration
 from pellucid.report.documents import SPLITS, Hyperparameter, RunDocuments
 from pellucid.report.judgement import Judgement, judge_target
 from pellucid.report.pictures import png_address
@@ -21,7 +22,7 @@ from pellucid.report.verdict import (
     describe_question,
     verdict_sentences,
 )
-from pellucid.report.writing import count, duration, metric_name, percent, split_name
+from pellucid.report.writing import count, metric_name, percent, split_name
 
 FILES = {
     "index.csv": "index",

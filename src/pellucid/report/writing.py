@@ -173,20 +173,6 @@ def shorten(label: str, limit: int = 24) -> str:
     return label if len(label) <= limit else f"{label[: limit - 1]}…"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    >>> duration(75), duration(7260)
-    ('1 min 15 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def _finite(value: Any) -> float | None:
     if value is None or isinstance(value, str | bool):
         return None
