@@ -71,6 +71,14 @@ def test_facts_are_added_to(tmp_path: Path) -> None:
     assert run.facts == {"a": 3, "b": 2}
 
 
+def test_damaged_facts_are_said_plainly(tmp_path: Path) -> None:
+    run = open_run(tmp_path / "run", resume=False, overwrite=False)
+    run.add_facts(a=1)
+    run.facts_path.write_text("{half")
+    with pytest.raises(UsageError, match=r"run\.json is damaged"):
+        _ = run.facts
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_a_folder_without_predictions_is_refused(tmp_path: Path, make: bool) -> None:
     if make:

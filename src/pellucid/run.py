@@ -86,7 +86,11 @@ class Run:
         """The document of `run.json`; empty before it is written."""
         if not self.facts_path.is_file():
             return {}
-        return dict(json.loads(self.facts_path.read_text(encoding="utf-8")))
+        try:
+            return dict(json.loads(self.facts_path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            remedy = "Start a new run."
+            raise UsageError(f"{self.facts_path} is damaged", remedy=remedy) from error
 
     def add_facts(self, **facts: Any) -> None:
         """Add to `run.json`."""
@@ -105,7 +109,8 @@ class Run:
     @property
     def is_started(self) -> bool:
         """Whether the split and the plan stand, so that training can go on from here."""
-        return self.plan_path.is_file() and self.index_path.is_file()
+        needed = (self.plan_path, self.index_path, self.facts_path)
+        return all(path.is_file() for path in needed)
 
 
 def open_run(folder: Path, *, resume: bool, overwrite: bool) -> Run:
