@@ -310,3 +310,34 @@ def test_real_images_walk_the_same_way(shared_data: Path, tmp_path: Path, name: 
     assert answer.code == 0, answer.err
     assert "no patients known" in answer.err
     assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_a_wrong_option_does_not_cost_the_run_that_would_be_overwritten(
+    images: Path, tmp_path: Path
+) -> None:
+    dataset = package.read_dataset(images, patient_pattern=PATTERN)
+    done = package.train(dataset, tmp_path / "run", settings=QUICK, progress=QUIET)
+    before = done.report_path.read_bytes()
+    wrong = ["--set", "network=vgg11", "--set", "image_size=16"]
+    options = ["--patient-pattern", PATTERN, "--overwrite", "--out", done.folder]
+    assert pellucid("train", images, *options, *wrong).code == 2
+    assert done.report_path.read_bytes() == before
+    (done.folder / "leftover").touch()
+    assert pellucid("train", images, *options, *QUICK_OPTIONS).code == 0
+    assert not (done.folder / "leftover").exists()
+
+
+def test_one_unreadable_image_in_a_hundred_is_set_aside_with_its_reason(tmp_path: Path) -> None:
+    folder = draw_folder(tmp_path / "images", patients=26)
+    (folder / "ill" / "p999_0.png").write_text("not a picture")
+    options = ["--patient-pattern", PATTERN, "--out", tmp_path / "run", *QUICK_OPTIONS]
+    answer = pellucid("train", folder, *options, "--strict")
+    assert answer.code == 2
+    assert not (tmp_path / "run").exists()
+    answer = pellucid("train", folder, *options)
+    assert answer.code == 0, answer.err
+    assert "p999_0.png: an image is" in answer.err
+    found = json.loads((tmp_path / "run" / "audit.json").read_text())["unreadable"]
+    assert [entry["image_id"] for entry in found] == ["ill/p999_0.png"]
+    tables = [pd.read_csv(path) for path in (tmp_path / "run" / "predictions").glob("*.csv")]
+    assert "ill/p999_0.png" not in set(pd.concat(tables)["image_id"])

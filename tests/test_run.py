@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pellucid.errors import UsageError
-from pellucid.run import find_run, open_run, versions
+from pellucid.run import clear_run, find_run, open_run, versions
 
 
 def test_a_new_or_empty_folder_is_taken(tmp_path: Path) -> None:
@@ -28,7 +28,9 @@ def test_an_existing_run_is_refused_with_the_remedy(tmp_path: Path) -> None:
 def test_overwrite_removes_a_run_but_never_another_folder(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run", resume=False, overwrite=False)
     run.add_facts(seed=1)
-    open_run(tmp_path / "run", resume=False, overwrite=True)
+    again = open_run(tmp_path / "run", resume=False, overwrite=True)
+    assert again.facts == {"seed": 1}
+    clear_run(again)
     assert not run.facts_path.exists()
     precious = tmp_path / "thesis" / "chapter.tex"
     precious.parent.mkdir()

@@ -69,7 +69,7 @@ Positive = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document; no progress is shown.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Seed of every random choice.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice.")]
 
 
 @app.callback(invoke_without_command=True)

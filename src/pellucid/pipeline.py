@@ -80,7 +80,7 @@ def train(
     classifier = _fit(run, prepared, wish, progress)
     _predict(run, prepared, classifier, progress)
     progress.say("Judging: metrics with intervals by resampling patients")
-    document = judge(run, Task.model_validate(run.facts["task"]), seed=prepared.plan.seed)
+    document = judge(run, prepared.dataset.task, seed=prepared.plan.seed)
     _bundle(run, prepared, classifier, document)
     seconds = run.facts.get("seconds", 0.0) + time.monotonic() - clock
     run.add_facts(started=run.facts.get("started", started), seconds=round(seconds, 1))
@@ -173,6 +173,7 @@ def _fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Cla
     """Show the network, train it, and return it with the weights of the best epoch."""
     from pellucid.network.summary import network_formula, summarise, summary_text
     from pellucid.training import loop
+    from pellucid.training.device import choose_device
     from pellucid.training.preview import save_augmentations
 
     plan, dataset, classifier = prepared.plan, prepared.dataset, prepared.classifier
@@ -205,7 +206,7 @@ def _fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Cla
         "best_epoch": result.best_epoch,
         "stopped_because": result.stopped_because,
         "seconds": round(result.seconds, 1),
-        "device": "cpu",
+        "device": str(choose_device(plan)),
     }
     run.add_facts(training=training)
     progress.say(f"Best epoch {result.best_epoch}; stopped because {result.stopped_because}")

@@ -22,7 +22,7 @@ from pellucid.errors import UsageError
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.classifier import Classifier, NetworkSpec, build_classifier
 from pellucid.progress import Progress
-from pellucid.run import Run, versions
+from pellucid.run import Run, clear_run, versions
 from pellucid.task import Task
 from pellucid.training.fingerprint import measure_fingerprint
 from pellucid.training.loss import choose_pairing
@@ -85,6 +85,8 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
     findings = audit_dataset(dataset, prepared.cache)
     progress.say(findings.describe())
     readable = int(prepared.cache.readable.sum())
+    if wish.overwrite and not wish.resume:
+        clear_run(run)
     findings.save(run.audit_path)
     run.add_facts(
         command=wish.command,
@@ -92,7 +94,7 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
         task=dataset.task.model_dump(mode="json"),
         seed=plan.seed,
         versions=versions(),
-        notes=list(notes),
+        notes=[*dataset.notes, *notes],
         allow_shared_patients=wish.allow_shared_patients,
         unreadable=len(dataset.table) - readable,
     )
@@ -124,7 +126,6 @@ def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress)
 
 
 def _settings(wish: Request) -> dict[str, Any]:
-
     settings = dict(wish.settings or {})
     if wish.seed is not None:
         settings["seed"] = wish.seed

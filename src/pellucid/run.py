@@ -114,28 +114,34 @@ class Run:
 
 
 def open_run(folder: Path, *, resume: bool, overwrite: bool) -> Run:
-    """The run folder to write into, made new.
+    """The run folder to write into; nothing is made or removed yet.
 
-    Raises `UsageError` when it exists, holds anything and neither resume nor overwrite is wanted;
-    overwrite removes only a folder that holds a run.
+    Raises `UsageError` when it exists, holds anything and neither resume nor overwrite is wanted,
+    or when what would be overwritten is no run.
     """
     run = Run(folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"The run folder {folder} is a file", remedy="Choose another --out.")
     holds_something = folder.is_dir() and any(folder.iterdir())
-    if holds_something and overwrite:
-        if not (run.facts_path.is_file() or run.is_started):
-            raise UsageError(
-                f"{folder} is not a run folder, so it is not overwritten",
-                remedy="Choose another --out.",
-            )
-        shutil.rmtree(folder)
-    elif holds_something and not resume:
+    if not holds_something or resume:
+        return run
+    if not overwrite:
         raise UsageError(
             f"The run folder {folder} exists",
             remedy="Choose another --out, or continue that run with --resume.",
         )
+    if not (run.facts_path.is_file() or run.plan_path.is_file()):
+        raise UsageError(
+            f"{folder} is not a run folder, so it is not overwritten",
+            remedy="Choose another --out.",
+        )
     return run
+
+
+def clear_run(run: Run) -> None:
+    """Remove what an earlier run left; called once everything that can be refused has held."""
+    if run.folder.is_dir():
+        shutil.rmtree(run.folder)
 
 
 def find_run(folder: Path) -> Run:

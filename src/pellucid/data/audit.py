@@ -25,6 +25,7 @@ from pellucid.storage import write_json
 if TYPE_CHECKING:
     from pellucid.data.cache import PixelCache
 
+REASONS_SHOWN = 5
 LISTED = 50
 FEW_PATIENTS = 10
 TOO_FEW_PATIENTS = 3  # one for each of train, validation and test
@@ -81,11 +82,12 @@ class Audit:
         return write_json(Path(path), self.to_json())
 
     def describe(self) -> str:
-        """One line a finding, its level first."""
+        """One line a finding, its level first; then why the first files could not be read."""
         lines = [
             f"{finding.level}  {finding.message} {finding.remedy}".rstrip()
             for finding in self.findings
         ]
+        lines += [f"  {entry['reason']}" for entry in self.unreadable[:REASONS_SHOWN]]
         return "\n".join(lines) or "The audit found nothing."
 
 
