@@ -206,6 +206,11 @@ def test_resuming_a_finished_run_changes_nothing(images: Path, tmp_path: Path) -
             resume=True,
             progress=QUIET,
         )
+    (tmp_path / "other.yaml").write_text("epochs: 9\n")
+    with pytest.raises(UsageError, match="keeps its plan"):
+        package.train(
+            dataset, tmp_path / "run", plan=tmp_path / "other.yaml", resume=True, progress=QUIET
+        )
 
 
 @pytest.mark.slow

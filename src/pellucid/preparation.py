@@ -32,6 +32,7 @@ from pellucid.training.plan import (
     load_plan,
     make_plan,
     parse_budget,
+    read_settings,
     save_plan,
 )
 
@@ -106,7 +107,8 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
 def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Prepared:
     """The same as `prepare`, from what the interrupted run wrote."""
     plan = load_plan(run.plan_path)
-    if apply_settings(plan, _settings(wish)) != plan:
+    from_file = read_settings(wish.plan) if wish.plan else {}
+    if apply_settings(plan, {**from_file, **_settings(wish)}) != plan:
         raise UsageError(
             "A resumed run keeps its plan, and the options given would change it",
             remedy="Give the same options as at the start, or choose another --out.",

@@ -27,6 +27,7 @@ __all__ = [
     "make_plan",
     "parse_budget",
     "parse_overrides",
+    "read_settings",
     "save_plan",
 ]
 
@@ -57,7 +58,7 @@ def make_plan(
     settings: Mapping[str, Any] | None = None,
 ) -> tuple[Plan, dict[str, str]]:
     """The plan from a file (whole or in part), `settings` that win over it, and the rules."""
-    from_file = _read(path) if path else {}
+    from_file = read_settings(path) if path else {}
     plan, reasons = build_plan(fingerprint, {**from_file, **(settings or {})})
     for key in from_file.keys() - (settings or {}).keys():
         reasons[key] = "from the plan file"
@@ -80,7 +81,7 @@ def save_plan(plan: Plan, path: Path, reasons: Mapping[str, str] | None = None) 
 
 def load_plan(path: Path) -> Plan:
     """Read a plan; what the file does not name has its default. Raises `PlanError`."""
-    return Plan(**_read(path))
+    return Plan(**read_settings(path))
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, Any]:
@@ -123,7 +124,8 @@ def _with_budget(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """The hyperparameters that a plan file names, whole or in part; raises `PlanError`."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise PlanError(f"The plan {path} is larger than a plan can be")
