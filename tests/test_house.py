@@ -30,6 +30,12 @@ def test_the_public_names() -> None:
     assert all(getattr(pellucid, name) is not None for name in pellucid.__all__)
 
 
+def test_no_public_name_is_hidden_by_a_room() -> None:
+    rooms = {path.name for path in (ROOT / "src" / "pellucid").iterdir() if path.is_dir()}
+    modules = {path.stem for path in (ROOT / "src" / "pellucid").glob("*.py")}
+    assert not (rooms | modules) & set(pellucid.__all__)
+
+
 def test_the_readme_maps_every_file_of_the_package() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     first_words = [line.split()[0] for line in readme.splitlines() if line.startswith("  ")]
@@ -53,7 +59,7 @@ def test_no_file_is_over_400_lines() -> None:
 
 def test_evaluation_and_report_import_without_torch() -> None:
     code = (
-        "import sys, pellucid.report.html, pellucid.evaluation.document, pellucid.data.index; "
+        "import sys, pellucid.reporting.html, pellucid.evaluation.document, pellucid.data.index; "
         "assert not {'torch', 'torchvision', 'timm'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

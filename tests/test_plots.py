@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pellucid.report.plots import (
+from pellucid.reporting.plots import (
     DASHES,
     PALETTE,
     Curve,

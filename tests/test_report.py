@@ -15,10 +15,10 @@ from PIL import Image, PngImagePlugin
 
 from fake_runs import FakeTarget, make_evaluation_only, make_run
 from pellucid.errors import PellucidError, UsageError
-from pellucid.report import write_report
-from pellucid.report.documents import load_documents, read_plan
-from pellucid.report.mistakes import find_mistakes
-from pellucid.report.writing import Estimate
+from pellucid.reporting import write_report
+from pellucid.reporting.documents import load_documents, read_plan
+from pellucid.reporting.mistakes import find_mistakes
+from pellucid.reporting.writing import Estimate
 
 CHEST = FakeTarget("label", ("NORMAL", "PNEUMONIA"), separation=2.2)
 OCT = FakeTarget("label", ("CNV", "DME", "DRUSEN", "NORMAL"), separation=1.5)
@@ -76,7 +76,7 @@ def edit(path: Path, **changes: Any) -> None:
 @pytest.fixture
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of words: plots are composed and not drawn, which takes most of the time."""
-    monkeypatch.setattr("pellucid.report.plots.figure_to_svg", lambda *_: "<svg></svg>")
+    monkeypatch.setattr("pellucid.reporting.plots.figure_to_svg", lambda *_: "<svg></svg>")
 
 
 def judged(run: Path, target: str = "label") -> dict[str, Any]:

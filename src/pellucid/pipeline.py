@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pellucid.data.audit import Audit, audit_dataset
+from pellucid.auditing.audit import audit_dataset
+from pellucid.auditing.findings import Audit
 from pellucid.data.cache import build_cache
 from pellucid.data.index import Dataset, read_dataset
 from pellucid.evaluation.document import (
@@ -164,7 +165,7 @@ def judge(
 
 def write_report_of(run: Run) -> Path:
     """Write `report.html`; matplotlib is imported here and not before."""
-    from pellucid.report.html import write_report
+    from pellucid.reporting.html import write_report
 
     return write_report(run.folder)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.data.audit import audit_dataset
+from pellucid.auditing.audit import audit_dataset
 from pellucid.data.cache import PixelCache, build_cache, check_readable
 from pellucid.data.index import Dataset
 from pellucid.data.split import assign_splits

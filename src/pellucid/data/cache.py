@@ -1,4 +1,4 @@
-"""Decode once: every picture of a dataset as uint8 in one memory-mapped file.
+"""Decode once: every picture of a dataset as uint8 in memory-mapped files.
 
 A cache is a folder named after what made it, so a changed file or another preprocessing makes
 another cache. It can be stopped at any moment and goes on where it was (see `pixel_store`). It
@@ -25,14 +25,15 @@ import platformdirs
 from pellucid.data import pixel_store
 from pellucid.data.pixel_store import PixelStore, Row
 from pellucid.errors import DataError, ReadError
-from pellucid.images.image import quiet_decoders
+from pellucid.images.image import Facts, Image, quiet_decoders
 from pellucid.images.preprocessing import Preprocessing, preprocess
 from pellucid.images.reading import read_image, split_archive_path
+from pellucid.images.view import digest_of, view_of
 
 if TYPE_CHECKING:
     from pellucid.data.index import Dataset
 
-FORMAT = 1  # raise it when the layout changes, or when a reader gives other pixels than before
+FORMAT = 2  # raise it when the layout changes, or when a reader gives other pixels than before
 _SECONDS_BETWEEN_SAVES = 2.0
 
 Progress = Callable[[int, int], None]
@@ -42,14 +43,17 @@ Progress = Callable[[int, int], None]
 class PixelCache:
     """The pixels of a dataset, row by row of its table, and what could not be read.
 
-    `pixels` is a read-only memory map, uint8 (n, channel, row, column); an unreadable row is black.
-    `facts` has one row for each of the table's, with None where a file has no such fact.
+    `pixels` is what the network takes, uint8 (n, channel, row, column), and `views` what the audit
+    looks at, uint8 (n, 128, 128); both are read-only memory maps in which an unreadable row is
+    black. `facts` has one row for each of the table's, with None where a file has no such fact:
+    the reader's facts, `file_bytes`, `pixel_digest` (see `images.view`) and the measures.
     """
 
     pixels: np.ndarray[Any, np.dtype[np.uint8]]
+    views: np.ndarray[Any, np.dtype[np.uint8]]
     readable: np.ndarray[Any, np.dtype[np.bool_]]
     reasons: dict[int, str]
-    facts: pd.DataFrame | None
+    facts: pd.DataFrame
     folder: Path
 
 
@@ -172,16 +176,29 @@ def _decode(number: int, job: _Job) -> Row:
     try:
         image = read_image(path, frame)
     except ReadError as error:
-        return Row(number, None, {"reason": str(error)})
-    return Row(number, preprocess(image.pixels, job.preprocessing), {"facts": image.facts})
+        return Row(number, (), {"reason": str(error)})
+    arrays = (preprocess(image.pixels, job.preprocessing), view_of(image.pixels))
+    return Row(number, arrays, {"facts": {**image.facts, **_measured(path, image)}})
+
+
+def _measured(path: str, image: Image) -> Facts:
+    """What is measured on the whole picture while it is at hand."""
+    file, array_name = split_archive_path(path)
+    facts: Facts = {"pixel_digest": digest_of(image.pixels)}
+    if not array_name:  # the size of an archive says nothing of one of its pictures
+        facts["file_bytes"] = file.stat().st_size
+    return facts
 
 
 def _open(home: Path) -> PixelCache:
     reasons = pixel_store.load_reasons(home)
-    pixels = np.load(home / "pixels.npy", mmap_mode="r", allow_pickle=False)
+    pixels, views = (
+        np.load(home / name, mmap_mode="r", allow_pickle=False) for name in pixel_store.ARRAYS
+    )
     readable = np.ones(len(pixels), dtype=bool)
     readable[list(reasons)] = False
-    return PixelCache(pixels, readable, reasons, pd.read_parquet(home / "facts.parquet"), home)
+    facts = pd.read_parquet(home / "facts.parquet")
+    return PixelCache(pixels, views, readable, reasons, facts, home)
 
 
 def _wanted(table: pd.DataFrame) -> list[tuple[str, int]]:

@@ -4,6 +4,7 @@ A row is written in the order pixels, facts, state, each brought to the disk bef
 state that says "done" is always true. Knows bytes and rows; it does not know images or datasets.
 
     pixels.npy     uint8 (n, channel, row, column); row i belongs to row i of the table
+    views.npy      uint8 (n, 128, 128): what the audit looks at
     facts.jsonl    one line a row: its facts, or why it is unreadable
     states.bin     one byte a row: 0 to do, 1 done, 2 unreadable
     facts.parquet  the facts as a table, and
@@ -29,7 +30,9 @@ import pandas as pd
 from numpy.lib import format as npy
 
 from pellucid.errors import DataError
+from pellucid.images.view import VIEW_SIZE
 
+ARRAYS = ("pixels.npy", "views.npy")
 TO_DO, DONE, UNREADABLE = 0, 1, 2
 _SPARE_BYTES = 64 * 2**20  # facts and states, and room for the run that follows
 _SECONDS_BETWEEN_TRIES = 0.1
@@ -40,16 +43,37 @@ _REMEDY = (
 )
 
 
+ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
+
+
 class Row(NamedTuple):
-    """One decoded row: its pixels, or None, and {"facts": ...} or {"reason": ...}."""
+    """One decoded row: (pixels, view) and {"facts": ...}, or () and {"reason": ...}."""
 
     number: int
-    pixels: np.ndarray[Any, np.dtype[np.uint8]] | None
+    arrays: tuple[ByteArray, ...]
     record: dict[str, Any]
 
 
+class _ArrayFile:
+    """A .npy file of uint8 that is filled row by row, in any order."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self._row_bytes = int(np.prod(shape[1:]))
+        self.file = _open_for_update(path)
+        npy.write_array_header_1_0(
+            self.file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
+        self._start = self.file.tell()
+        self.file.truncate(self._start + shape[0] * self._row_bytes)
+
+    def write(self, number: int, row: ByteArray) -> None:
+        """Write one row."""
+        self.file.seek(self._start + number * self._row_bytes)
+        self.file.write(row.tobytes())
+
+
 class PixelStore:
-    """The three growing files of a cache that is being built.
+    """The growing files of a cache that is being built.
 
     Plain writes rather than a memory map: on a full disk they raise an error, where a page of a
     memory map that finds no room ends the process.
@@ -57,16 +81,15 @@ class PixelStore:
 
     def __init__(self, home: Path, shape: tuple[int, ...]) -> None:
         self.n_rows = shape[0]
-        self._row_bytes = int(np.prod(shape[1:]))
+        shapes = (shape, (shape[0], VIEW_SIZE, VIEW_SIZE))
         self._states = _load_states(home, shape)
-        _check_space(home, len(self.rows_to_do()) * self._row_bytes)
-        self._pixels_file = _open_for_update(home / "pixels.npy")
+        row_bytes = sum(int(np.prod(wanted[1:])) for wanted in shapes)
+        _check_space(home, len(self.rows_to_do()) * row_bytes)
+        self._arrays = [
+            _ArrayFile(home / name, wanted) for name, wanted in zip(ARRAYS, shapes, strict=True)
+        ]
         self._states_file = _open_for_update(home / "states.bin")
         self._records_file = (home / "facts.jsonl").open("ab")
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        npy.write_array_header_1_0(self._pixels_file, header)
-        self._start = self._pixels_file.tell()
-        self._pixels_file.truncate(self._start + self.n_rows * self._row_bytes)
         self._records_file.write(b"\n")  # a line that a kill cut in half must not spoil the next
         self._waiting: list[Row] = []
 
@@ -75,21 +98,21 @@ class PixelStore:
         return [int(row) for row in np.flatnonzero(self._states == TO_DO)]
 
     def add(self, row: Row) -> None:
-        """Write a row's pixels; it counts as done after the next `save`."""
-        if row.pixels is not None:
-            self._pixels_file.seek(self._start + row.number * self._row_bytes)
-            self._pixels_file.write(row.pixels.tobytes())
-        self._waiting.append(row)
+        """Write a row's arrays; it counts as done after the next `save`."""
+        for array, values in zip(self._arrays, row.arrays, strict=False):
+            array.write(row.number, values)
+        self._waiting.append(row._replace(arrays=()))
 
     def save(self) -> None:
-        """Bring pixels, facts and states to the disk, in this order."""
-        _flush(self._pixels_file)
+        """Bring arrays, facts and states to the disk, in this order."""
+        for array in self._arrays:
+            _flush(array.file)
         for row in self._waiting:
             line = json.dumps({"row": row.number, **row.record})
             self._records_file.write(line.encode() + b"\n")
         _flush(self._records_file)
         for row in self._waiting:
-            self._states[row.number] = UNREADABLE if row.pixels is None else DONE
+            self._states[row.number] = UNREADABLE if "reason" in row.record else DONE
         self._states_file.seek(0)
         self._states_file.write(self._states.tobytes())
         _flush(self._states_file)
@@ -97,7 +120,8 @@ class PixelStore:
 
     def close(self) -> None:
         """Close the files; what was not saved may be lost, and is decoded again."""
-        for file in (self._pixels_file, self._records_file, self._states_file):
+        arrays = [array.file for array in self._arrays]
+        for file in (*arrays, self._records_file, self._states_file):
             with suppress(OSError):  # a full disk was told of already
                 file.close()
 
@@ -188,8 +212,11 @@ def _load_records(home: Path) -> dict[int, dict[str, Any]]:
 
 
 def _has_pixels(home: Path, shape: tuple[int, ...]) -> bool:
+    sizes = (int(np.prod(shape)), shape[0] * VIEW_SIZE**2)
     try:
-        return (home / "pixels.npy").stat().st_size > int(np.prod(shape))
+        return all(
+            (home / name).stat().st_size > size for name, size in zip(ARRAYS, sizes, strict=True)
+        )
     except FileNotFoundError:
         return False
 

@@ -32,7 +32,8 @@ class Preprocessing(BaseModel):
     """What is done to every image: a square of `image_size`, 1 or 3 channels, mean and deviation.
 
     `fit` "pad" keeps the aspect and centres the image on black; "stretch" fills the square. `mean`
-    and `std` are in units of [0, 1], one value or one a channel. Raises `PlanError`.
+    and `std` are in units of [0, 1], one value or one a channel. `window` is the grey window that
+    the reader applies (see `images.windows`); None is the file's own. Raises `PlanError`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +43,7 @@ class Preprocessing(BaseModel):
     fit: Literal["pad", "stretch"] = "pad"
     mean: tuple[float, ...] = (0.5,)
     std: tuple[float, ...] = (0.25,)
+    window: str | None = None
 
     @model_validator(mode="wrap")
     @classmethod

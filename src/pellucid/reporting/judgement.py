@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pellucid.report.curves import CURVES_SHOWN, plot_curves, threshold_text
-from pellucid.report.documents import RunDocuments
-from pellucid.report.mistakes import Mistake, find_mistakes, show_mistakes
-from pellucid.report.writing import (
+from pellucid.reporting.curves import CURVES_SHOWN, plot_curves, threshold_text
+from pellucid.reporting.documents import RunDocuments
+from pellucid.reporting.mistakes import Mistake, find_mistakes, show_mistakes
+from pellucid.reporting.writing import (
     ERRORS,
     METRIC_MEANINGS,
     METRIC_NAMES,

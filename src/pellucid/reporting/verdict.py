@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pellucid.report.documents import RunDocuments
-from pellucid.report.writing import Estimate, count, decimal, listing, metric_name, split_name
+from pellucid.reporting.documents import RunDocuments
+from pellucid.reporting.writing import Estimate, count, decimal, listing, metric_name, split_name
 
 # Below 30 patients a 95 % interval of a share is wider than about ± 15 points, whatever the share
 # between 0.2 and 0.8 (Wilson 1927).

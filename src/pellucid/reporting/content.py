@@ -12,17 +12,17 @@ from typing import Any
 import pandas as pd
 
 from pellucid.progress import duration
-from pellucid.report.documents import SPLITS, Hyperparameter, RunDocuments
-from pellucid.report.judgement import Judgement, judge_target
-from pellucid.report.pictures import png_address
-from pellucid.report.plots import plot_losses, plot_metric, plot_splits
-from pellucid.report.verdict import (
+from pellucid.reporting.documents import SPLITS, Hyperparameter, RunDocuments
+from pellucid.reporting.judgement import Judgement, judge_target
+from pellucid.reporting.pictures import png_address
+from pellucid.reporting.plots import plot_losses, plot_metric, plot_splits
+from pellucid.reporting.verdict import (
     Caution,
     collect_cautions,
     describe_question,
     verdict_sentences,
 )
-from pellucid.report.writing import count, metric_name, percent, split_name
+from pellucid.reporting.writing import count, metric_name, percent, split_name
 
 FILES = {
     "index.csv": "index",

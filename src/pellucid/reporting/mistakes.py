@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pellucid.report.documents import RunDocuments
-from pellucid.report.pictures import Thumbnail, make_thumbnail
-from pellucid.report.writing import decimal
+from pellucid.reporting.documents import RunDocuments
+from pellucid.reporting.pictures import Thumbnail, make_thumbnail
+from pellucid.reporting.writing import decimal
 
 MISTAKES_SHOWN = 12
 

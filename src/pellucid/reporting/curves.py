@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pellucid.report.plots import (
+from pellucid.reporting.plots import (
     Curve,
     Mark,
     plot_precision_recall,
     plot_reliability,
     plot_roc,
 )
-from pellucid.report.writing import Estimate, decimal, metric_name, shorten, split_name
+from pellucid.reporting.writing import Estimate, decimal, metric_name, shorten, split_name
 
 CURVES_SHOWN = 7  # as many as can be told apart in grey
 

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pellucid.report.svg import (
+from pellucid.reporting.svg import (
     ACCENT,
     INK,
     MUTED,
@@ -28,7 +28,7 @@ from pellucid.report.svg import (
     figure_to_svg,
     new_figure,
 )
-from pellucid.report.writing import shorten
+from pellucid.reporting.writing import shorten
 
 # Okabe and Ito (2008), jfly.uni-koeln.de/color, without the yellow, which is too pale for a line.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")

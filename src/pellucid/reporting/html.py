@@ -12,8 +12,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pellucid.report.content import build_page
-from pellucid.report.documents import load_documents
+from pellucid.reporting.content import build_page
+from pellucid.reporting.documents import load_documents
 from pellucid.storage import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"

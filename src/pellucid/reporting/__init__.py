@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pellucid.report.html import write_report
+    from pellucid.reporting.html import write_report
 
 __all__ = ["write_report"]
 
@@ -25,7 +25,7 @@ __all__ = ["write_report"]
 def __getattr__(name: str) -> object:
     """Load matplotlib and jinja2 only when a report is written."""
     if name == "write_report":
-        from pellucid.report.html import write_report
+        from pellucid.reporting.html import write_report
 
         return write_report
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,94 +1,31 @@
 """What is wrong with a dataset: leakage between splits, and quality.
 
 A finding is FAIL (results would be wrong), WARN (results may mislead) or NOTE (worth knowing).
-Pictures are compared as they were decoded into the cache, so identical means identical to what the
-network sees. This module repairs nothing and stops nothing; whoever calls it decides.
+Pictures are compared by their decoded pixels, whatever the files are.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pellucid.auditing.findings import Audit, Finding, Level, found
 from pellucid.data.index import Dataset
 from pellucid.data.listing import count
 from pellucid.data.split import shared_patients
-from pellucid.storage import write_json
 
 if TYPE_CHECKING:
     from pellucid.data.cache import PixelCache
 
-REASONS_SHOWN = 5
-LISTED = 50
 FEW_PATIENTS = 10
 TOO_FEW_PATIENTS = 3  # one for each of train, validation and test
 UNREADABLE_SHARE = 0.01
 RARE_SHARE = 0.1
 UNEVEN_POINTS = 0.1
-
-Level = Literal["FAIL", "WARN", "NOTE"]
-LEVELS: tuple[Level, ...] = ("FAIL", "WARN", "NOTE")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found: a sentence, the first images it concerns, and what to do.
-
-    `n_rows` counts all images concerned; `image_ids` lists at most 50 of them.
-    """
-
-    level: Level
-    code: str
-    message: str
-    image_ids: tuple[str, ...] = ()
-    n_rows: int = 0
-    remedy: str = ""
-
-
-@dataclass
-class Audit:
-    """All findings, the gravest first, and every unreadable file with its reason."""
-
-    findings: list[Finding]
-    unreadable: list[dict[str, str]] = field(default_factory=list)
-
-    @property
-    def failed(self) -> bool:
-        """Whether any finding is a FAIL."""
-        return any(finding.level == "FAIL" for finding in self.findings)
-
-    def to_json(self) -> dict[str, Any]:
-        """The document of `audit.json`."""
-        return {
-            "format": "pellucid-audit",
-            "version": 1,
-            "failed": self.failed,
-            "findings": [
-                {**asdict(finding), "image_ids": list(finding.image_ids)}
-                for finding in self.findings
-            ],
-            "unreadable": self.unreadable,
-        }
-
-    def save(self, path: Path) -> Path:
-        """Write `audit.json` in one step."""
-        return write_json(Path(path), self.to_json())
-
-    def describe(self) -> str:
-        """One line a finding, its level first; then why the first files could not be read."""
-        lines = [
-            f"{finding.level}  {finding.message} {finding.remedy}".rstrip()
-            for finding in self.findings
-        ]
-        lines += [f"  {entry['reason']}" for entry in self.unreadable[:REASONS_SHOWN]]
-        return "\n".join(lines) or "The audit found nothing."
 
 
 def audit_dataset(dataset: Dataset, cache: PixelCache | None = None) -> Audit:
@@ -106,7 +43,6 @@ def audit_dataset(dataset: Dataset, cache: PixelCache | None = None) -> Audit:
             for row in rows
         ]
         findings += [*_audit_unreadable(dataset, rows), *_audit_pixels(dataset, cache)]
-    findings.sort(key=lambda finding: LEVELS.index(finding.level))
     return Audit(findings, unreadable)
 
 
@@ -114,8 +50,7 @@ def _found(
     level: Level, code: str, text: tuple[str, str], table: pd.DataFrame | None = None
 ) -> Finding:
     """A finding on the rows of `table`; `text` is the message and the remedy."""
-    ids = () if table is None else tuple(table["image_id"].head(LISTED))
-    return Finding(level, code, text[0], ids, 0 if table is None else len(table), text[1])
+    return found(level, code, text[0], remedy=text[1], rows=table)
 
 
 def _audit_patients(dataset: Dataset) -> Iterator[Finding]:
@@ -204,7 +139,7 @@ def _audit_unreadable(dataset: Dataset, rows: npt.NDArray[np.intp]) -> Iterator[
 
 def _audit_pixels(dataset: Dataset, cache: PixelCache) -> Iterator[Finding]:
     """Constant pictures, and groups of identical ones by what they mix."""
-    table = dataset.table.assign(picture=_digests(cache))
+    table = dataset.table.assign(picture=_digests(cache).to_numpy())
     constant = table[table["picture"] == ""]
     if len(constant):
         message = f"{count(len(constant), 'picture')} show one grey value only."
@@ -247,11 +182,7 @@ def _twins(level: Level, code: str, twins: pd.DataFrame) -> Iterator[Finding]:
     yield _found(level, code, (message, remedy), twins)
 
 
-def _digests(cache: PixelCache) -> npt.NDArray[np.object_]:
-    """A digest of each picture (n,); "" for a constant picture, None for an unreadable one."""
-    found = np.full(len(cache.readable), None, dtype=object)
-    for row in np.flatnonzero(cache.readable):
-        pixels = np.ascontiguousarray(cache.pixels[row])
-        plain = (pixels == pixels.flat[0]).all()
-        found[row] = "" if plain else hashlib.blake2b(pixels.data, digest_size=16).hexdigest()
-    return found
+def _digests(cache: PixelCache) -> pd.Series[str]:
+    """A digest of each picture (n,); "" for a constant picture, missing for an unreadable one."""
+    digests = cache.facts["pixel_digest"].where(cache.readable)
+    return pd.Series(digests.to_numpy(dtype=object))
