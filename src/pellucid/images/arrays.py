@@ -18,6 +18,7 @@ from numpy.lib import format as npy
 from pellucid.errors import ReadError
 from pellucid.images.image import (
     Array,
+    Asked,
     Facts,
     Image,
     channels_first,
@@ -32,8 +33,8 @@ _BLOCKS_KEPT = 4  # decoding threads stay close together, so a few blocks serve 
 _COLOURS = (1, 2, 3, 4)
 
 
-def read_npy(path: Path, name: str, frame: int, max_pixels: int) -> Image:
-    """Read (row, column), (row, column, channel) or frame `frame` of a stack (frame first)."""
+def read_npy(path: Path, name: str, asked: Asked) -> Image:
+    """Read (row, column), (row, column, channel) or the frame of a stack (frame first)."""
     with path.open("rb") as file:
         shape, _ = _header(name, file)
     stacked = len(shape) == 4 or (len(shape) == 3 and shape[-1] not in _COLOURS)
@@ -44,24 +45,20 @@ def read_npy(path: Path, name: str, frame: int, max_pixels: int) -> Image:
             "Move the channels last, or save one file a frame.",
         )
     frames = shape[0] if stacked else 1
-    check_frame(name, frame, frames)
-    _check_picture(name, shape[1:] if stacked else shape, max_pixels)
+    check_frame(name, asked.frame, frames)
+    _check_picture(name, shape[1:] if stacked else shape, asked.max_pixels)
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    picture = array[frame] if stacked else array
+    picture = array[asked.frame] if stacked else array
     return _image(name, np.asarray(picture), "NPY", frames)
 
 
-def read_npz(path: Path, name: str, array_name: str, wanted: tuple[int, int]) -> Image:
-    """Read row `frame` of array (n, row, column[, channel]) of an archive, as MedMNIST keeps them.
-
-    `wanted` is (frame, max_pixels).
-    """
-    frame, max_pixels = wanted
+def read_npz(path: Path, name: str, array_name: str, asked: Asked) -> Image:
+    """Read a row of array (n, row, column[, channel]) of an archive, as MedMNIST keeps them."""
     status = path.stat()
     rows = _open_rows(path, name, array_name, (status.st_mtime_ns, status.st_size))
-    check_frame(name, frame, rows.shape[0])
-    _check_picture(name, rows.shape[1:], max_pixels)
-    return _image(name, rows.row(frame), "NPZ", rows.shape[0])
+    check_frame(name, asked.frame, rows.shape[0])
+    _check_picture(name, rows.shape[1:], asked.max_pixels)
+    return _image(name, rows.row(asked.frame), "NPZ", rows.shape[0])
 
 
 def _header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -22,6 +22,7 @@ from pellucid.errors import ReadError
 from pellucid.images.codestreams import announced_size
 from pellucid.images.image import (
     Array,
+    Asked,
     Facts,
     FloatArray,
     Image,
@@ -50,13 +51,14 @@ _BYTES_PER_PIXEL = (
 )
 
 
-def read_dicom(file: BinaryIO, name: str, frame: int, max_pixels: int) -> Image:
-    """Read frame `frame` (from 0) of an open DICOM file as a picture for display, 1 or 3 channels.
+def read_dicom(file: BinaryIO, name: str, asked: Asked) -> Image:
+    """Read one frame (from 0) of an open DICOM file as a picture for display, 1 or 3 channels.
 
     Grey is windowed with the file's first window and inverted for MONOCHROME1, so that bright
     always means a high value of MONOCHROME2. Raises `ReadError`; what a decoder raises on damaged
     data is the caller's to translate.
     """
+    frame, max_pixels, _ = asked
     _check_inflation(file, name, max_pixels)
     dataset = pydicom.dcmread(file, force=True)
     _check_header(dataset, name, frame, max_pixels)

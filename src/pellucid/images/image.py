@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pellucid.errors import ReadError
+from pellucid.images.windows import Window
 
 MAX_PIXELS = (
     64_000_000  # rows times columns of one frame; the largest mammograms have about 20 million
@@ -34,6 +35,14 @@ class Image(NamedTuple):
 
     pixels: FloatArray
     facts: Facts
+
+
+class Asked(NamedTuple):
+    """What a reader is asked for: a frame, the bound on its size, and a chosen window or none."""
+
+    frame: int = 0
+    max_pixels: int = MAX_PIXELS
+    window: Window | None = None
 
 
 def check_size(name: str, width: int, height: int, max_pixels: int) -> None:

@@ -13,6 +13,7 @@ from PIL import Image as Picture
 
 from pellucid.images.image import (
     Array,
+    Asked,
     Facts,
     FloatArray,
     Image,
@@ -29,14 +30,14 @@ _BIT_DEPTH = {"1": 1, "I;16": 16, "I": 32, "F": 32}
 _WITH_ALPHA = {"P": "RGBA", "L": "LA", "RGB": "RGBA"}
 
 
-def read_raster(file: BinaryIO, name: str, kind: str, max_pixels: int) -> Image:
+def read_raster(file: BinaryIO, name: str, kind: str, asked: Asked) -> Image:
     """Read an open PNG, JPEG or BMP file; whatever the decoder raises is the caller's to translate.
 
     The plugins are called directly: they read the header alone, so that the bound on the size is
     ours, before a pixel is decoded. Pillow's own bound is a warning, and only from 89 million on.
     """
     picture = _open(file, kind)
-    check_size(name, picture.width, picture.height, max_pixels)
+    check_size(name, picture.width, picture.height, asked.max_pixels)
     check_frame(name, 0, 1)
     bits = _bit_depth(picture, kind, file)
     stored = _decode_png16(file) if kind == "PNG" and bits == 16 else _decode(picture)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pellucid.errors import ReadError
-from pellucid.images.image import MAX_PIXELS, Image, check_frame, quiet_decoders
+from pellucid.images.image import MAX_PIXELS, Asked, Image, check_frame, quiet_decoders
+from pellucid.images.windows import parse_window
 
 __all__ = ["MAX_PIXELS", "Image", "read_image", "split_archive_path"]
 
@@ -41,21 +42,28 @@ _KNOWN = "PNG, JPEG, TIFF, BMP, NPY, DICOM, or an array of an NPZ archive (file.
 
 
 def read_image(
-    path: str | os.PathLike[str], frame: int = 0, *, max_pixels: int = MAX_PIXELS
+    path: str | os.PathLike[str],
+    frame: int = 0,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    window: str | None = None,
 ) -> Image:
     """Read one picture: float32 (channel, row, column) in [0, 1], 1 or 3 channels, and facts.
 
     The format is told by the content: PNG, JPEG, TIFF, BMP, NPY or DICOM; `archive.npz#array` is
     row `frame` of an array. `frame` is a TIFF page, a DICOM frame or a row of a stack, from 0. The
     header's size is held against `max_pixels` (rows times columns) before a pixel is decoded.
+    `window`, a preset such as "lung" or "CENTER,WIDTH", is laid over grey of more than 8 bits in
+    place of the file's own window; the fact `window` says what was done (docs/windows.md).
     Raises `ReadError`, with one plain reason, for every file that cannot be read.
     """
     name = os.fspath(path)
+    asked = Asked(frame, max_pixels, parse_window(window))
     file_path, array_name = split_archive_path(name)
     _check_file(file_path, name)
     try:
         with quiet_decoders():
-            return _read(file_path, name, (array_name, frame, max_pixels))
+            return _read(file_path, name, array_name, asked)
     except (ReadError, ImportError, NameError):  # a package or our own word missing: not the file
         raise
     except PermissionError:
@@ -96,43 +104,42 @@ def _check_file(path: Path, name: str) -> None:
     raise ReadError(rule, found, "Check the path.")
 
 
-def _read(path: Path, name: str, wanted: tuple[str, int, int]) -> Image:
-    array_name, frame, max_pixels = wanted
+def _read(path: Path, name: str, array_name: str, asked: Asked) -> Image:
     with path.open("rb") as file:
         kind = _kind(file)
         if array_name or kind == "ZIP":
-            return _read_archive(path, name, kind, wanted)
+            return _read_archive(path, name, kind, (array_name, asked))
         if kind in ("PNG", "JPEG", "BMP"):
             from pellucid.images.rasters import read_raster
 
-            check_frame(name, frame, 1)
-            return read_raster(file, name, kind, max_pixels)
+            check_frame(name, asked.frame, 1)
+            return read_raster(file, name, kind, asked)
         if kind == "TIFF":
             from pellucid.images.tiff import read_tiff
 
-            return read_tiff(file, name, frame, max_pixels)
+            return read_tiff(file, name, asked)
         if kind == "NPY":
             from pellucid.images.arrays import read_npy
 
-            return read_npy(path, name, frame, max_pixels)
+            return read_npy(path, name, asked)
         if kind == "DICOM":
             from pellucid.images.dicom import read_dicom
 
-            return read_dicom(file, name, frame, max_pixels)
+            return read_dicom(file, name, asked)
         raise ReadError(f"{name}: an image is {_KNOWN}", kind, "Convert it, or leave it out.")
 
 
-def _read_archive(path: Path, name: str, kind: str, wanted: tuple[str, int, int]) -> Image:
+def _read_archive(path: Path, name: str, kind: str, wanted: tuple[str, Asked]) -> Image:
     from pellucid.images.arrays import array_names, read_npz
 
-    array_name, frame, max_pixels = wanted
+    array_name, asked = wanted
     if kind != "ZIP":
         raise ReadError(f"{name}: an array stands in an NPZ archive", f"a {kind} file")
     if not array_name:
         names = ", ".join(array_names(path)) or "no arrays"
         remedy = f"Write {name}#ARRAY. It holds: {names}."
         raise ReadError(f"{name}: an archive holds many pictures", "no array's name", remedy)
-    return read_npz(path, name, array_name, (frame, max_pixels))
+    return read_npz(path, name, array_name, asked)
 
 
 def _kind(file: BinaryIO) -> str:

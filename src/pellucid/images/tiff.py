@@ -13,6 +13,7 @@ from tifffile import PHOTOMETRIC, TiffFile
 from pellucid.errors import ReadError
 from pellucid.images.image import (
     Array,
+    Asked,
     FloatArray,
     Image,
     channels_first,
@@ -27,13 +28,13 @@ _PLANAR = 2  # TIFF 6.0, PlanarConfiguration: one plane a channel
 _MODES = {"MINISBLACK": "L", "MINISWHITE": "L", "PALETTE": "P", "SEPARATED": "CMYK"}
 
 
-def read_tiff(file: BinaryIO, name: str, frame: int, max_pixels: int) -> Image:
-    """Read page `frame` of an open TIFF; the decoder's errors are the caller's to translate."""
+def read_tiff(file: BinaryIO, name: str, asked: Asked) -> Image:
+    """Read one page of an open TIFF; the decoder's errors are the caller's to translate."""
     with TiffFile(file) as tiff:
         frames = len(tiff.pages)
-        check_frame(name, frame, frames)
-        page: Any = tiff.pages[frame].aspage()
-        check_size(name, page.imagewidth, page.imagelength, max_pixels)
+        check_frame(name, asked.frame, frames)
+        page: Any = tiff.pages[asked.frame].aspage()
+        check_size(name, page.imagewidth, page.imagelength, asked.max_pixels)
         _check_layout(name, page)
         stored = _without_palette(page, _samples_last(page))
         pixels = channels_first(unit_range(name, _full_scale(page, stored)))

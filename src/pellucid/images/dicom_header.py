@@ -1,0 +1,306 @@
+"""The header of a DICOM file: which elements are read, the facts, and why a file is no image.
+
+Only the elements named here are ever parsed, so a patient's name or date of birth is skipped where
+it stands in the file. Knows the header and where the pixels begin; it decodes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom.datadict import tag_for_keyword
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from pellucid.errors import ReadError
+from pellucid.images.image import Facts, quiet_decoders
+
+FACT_KEYWORDS = (
+    "PatientID",
+    "PatientSex",
+    "PatientAge",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "Modality",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "InstitutionName",
+    "StationName",
+    "BodyPartExamined",
+    "ViewPosition",
+    "Laterality",
+    "ImageLaterality",
+    "BurnedInAnnotation",
+    "PhotometricInterpretation",
+)
+_PIXEL_KEYWORDS = (
+    "SOPClassUID",
+    "SamplesPerPixel",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "PixelAspectRatio",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "FloatPixelPaddingValue",
+    "FloatPixelPaddingRangeLimit",
+    "DoubleFloatPixelPaddingValue",
+    "DoubleFloatPixelPaddingRangeLimit",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "PresentationLUTShape",
+    "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData",
+    "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "EncryptedAttributesSequence",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    "PixelDataProviderURL",
+)
+_PIXEL_TAGS = {
+    0x7FE00008: "FloatPixelData",
+    0x7FE00009: "DoubleFloatPixelData",
+    0x7FE00010: "PixelData",
+}
+_UNDEFINED = 0xFFFFFFFF  # PS3.5, 7.1.1: a length that the file does not state
+_HEADER_BYTES = 2**24  # of a deflated file, inflated to find its header
+_INFLATED_BYTES = 2**29  # of a deflated file in all
+_AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5, 6.2: Age String
+_YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
+
+
+@dataclass(frozen=True)
+class PixelElement:
+    """Where the pixels stand: the element's keyword, the offset of its value and its length.
+
+    `length` is None where the file leaves it open, as encapsulated pixels do (PS3.5, A.4).
+    """
+
+    keyword: str
+    vr: str
+    offset: int
+    length: int | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """The elements before the pixels, the transfer syntax, and the stream that holds the pixels."""
+
+    elements: Any  # a pydicom Dataset of the elements named in this module, and no others
+    syntax: UID
+    stream: BinaryIO  # the file, or what a deflated file inflates to
+    pixels: PixelElement | None
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        """The value of an element of the main dataset, or `default` when absent or empty."""
+        value = self.elements.get(keyword)
+        return default if value is None or value == "" else value
+
+    @property
+    def frames(self) -> int:
+        """PS3.3, C.7.6.6.1.1: Number of Frames; an absent or empty one means a single frame."""
+        return max(1, int(self.get("NumberOfFrames") or 1))
+
+
+def read_dicom_facts(path: Path) -> Facts:
+    """The facts of a DICOM image from its header alone, in about a millisecond, with `frames`.
+
+    Raises `ReadError` with the plain reason for what is no DICOM image.
+    """
+    name = str(path)
+    try:
+        with quiet_decoders(), path.open("rb") as file:
+            header = read_header(file, name)
+            check_pixels(header, name)
+            return {"format": "DICOM", **header_facts(header)}
+    except ReadError:
+        raise
+    except OSError as error:
+        raise ReadError(f"{name}: a file must be readable", error.strerror or "no file") from None
+    except Exception as error:  # pydicom raises anything on a damaged header
+        raise ReadError(f"{name}: a header must be whole", "a damaged DICOM file") from error
+
+
+def read_header(file: BinaryIO, name: str) -> Header:
+    """Read the named elements of an open DICOM file up to its pixels (PS3.10, 7.1)."""
+    start = _deflated_start(file)
+    if start is not None:
+        return _read_deflated(file, name, start)
+    found: list[PixelElement] = []
+    file.seek(0)
+    dataset: Any = read_partial(file, _stop_at(file, found), force=True, specific_tags=_TAGS)
+    syntax = dataset.file_meta.get("TransferSyntaxUID") or _parsed_syntax(dataset)
+    return Header(dataset, UID(syntax), file, found[0] if found else None)
+
+
+def _stop_at(stream: BinaryIO, found: list[PixelElement]) -> Any:
+    """A rule that stops pydicom at the pixels and notes where their value begins."""
+
+    def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        keyword = _PIXEL_TAGS.get(int(tag))
+        if keyword is None:
+            return False
+        known = None if length == _UNDEFINED else length
+        found.append(PixelElement(keyword, vr or "OW", stream.tell(), known))
+        return True
+
+    return stop
+
+
+def _parsed_syntax(dataset: Any) -> UID:
+    """Give a file without meta group (older than PS3.10) the syntax that it was parsed with."""
+    implicit, little = dataset.original_encoding
+    explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else explicit
+
+
+def _deflated_start(file: BinaryIO) -> int | None:
+    """Where the deflated part of a file begins (PS3.5, A.5), None for any other file."""
+    head = file.read(1024)
+    if head[128:132] != b"DICM" or DeflatedExplicitVRLittleEndian.encode() + b"\0" not in head:
+        return None
+    # PS3.10, 7.1: after "DICM" comes the length of the meta group, which is never deflated itself
+    return 144 + int.from_bytes(head[140:144], "little")
+
+
+def _read_deflated(file: BinaryIO, name: str, start: int) -> Header:
+    """Inflate the header first, and then no more than it announces (and never beyond the bound)."""
+    file.seek(132)
+    meta = read_dataset(BytesIO(file.read(start - 132)), False, True)
+    header = _parse_inflated(inflate(file, name, start, _HEADER_BYTES), meta)
+    if header.pixels is None or header.pixels.length is None:
+        return header
+    end = header.pixels.offset + header.pixels.length
+    if end > _INFLATED_BYTES:
+        rule = f"{name}: a deflated file may hold at most {_INFLATED_BYTES:,} bytes"
+        raise ReadError(rule, f"{end:,}")
+    return _parse_inflated(inflate(file, name, start, end), meta)
+
+
+def _parse_inflated(data: bytes, meta: Any) -> Header:
+    stream, found = BytesIO(data), list[PixelElement]()
+    dataset: Any = read_dataset(
+        stream, False, True, stop_when=_stop_at(stream, found), specific_tags=_TAGS
+    )
+    dataset.file_meta = meta
+    pixels = found[0] if found else None
+    return Header(dataset, DeflatedExplicitVRLittleEndian, stream, pixels)
+
+
+def inflate(file: BinaryIO, name: str, start: int, limit: int) -> bytes:
+    """The first `limit` bytes, or all there are, of a raw deflate stream (PS3.5, A.5)."""
+    file.seek(start)
+    inflater, parts, size = zlib.decompressobj(-zlib.MAX_WBITS), [], 0
+    try:
+        while size < limit and not inflater.eof and (packed := file.read(2**18)):
+            while packed and size < limit:
+                part = inflater.decompress(packed, min(2**24, limit - size))
+                packed, size = inflater.unconsumed_tail, size + len(part)
+                parts.append(part)
+    except zlib.error as error:
+        raise ReadError(f"{name}: a deflated file must inflate", "a damaged one") from error
+    return b"".join(parts)
+
+
+def check_pixels(header: Header, name: str) -> None:
+    """Refuse, by the header alone, what is no picture, each with its plain reason."""
+    if header.pixels is None:
+        found, remedy = _why_no_pixels(header)
+        raise ReadError(f"{name}: a DICOM image holds pixels", found, remedy)
+    for keyword in ("Rows", "Columns", "PhotometricInterpretation"):
+        if header.get(keyword) is None:
+            raise ReadError(f"{name}: a DICOM image states its {keyword}", "none")
+
+
+def _why_no_pixels(header: Header) -> tuple[str, str]:
+    leave = "Leave the file out."
+    if header.get("EncryptedAttributesSequence"):  # PS3.15, E.1.1: the protected originals
+        return "encrypted attributes (PS3.15) and no pixels", "Decrypt the file first."
+    if header.get("PixelDataProviderURL"):  # PS3.5, A.6: JPIP
+        return "only the address of a server that holds them (JPIP)", "Fetch the pixels first."
+    kind = class_name(header)
+    return (f"none in {kind}" if kind else "a file without the elements of an image"), leave
+
+
+def class_name(header: Header) -> str:
+    """The object's SOP class in words (PS3.4, B.5), "" when the file names none."""
+    meta = getattr(header.elements, "file_meta", {})
+    uid = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
+    return str(UID(uid).name) if uid else ""
+
+
+def header_facts(header: Header) -> Facts:
+    """What the header says, under the DICOM keyword in lower case, and the age in years."""
+    facts: Facts = {
+        "frames": header.frames,
+        "width": int(header.get("Columns", 0)),
+        "height": int(header.get("Rows", 0)),
+        "transfersyntaxuid": str(header.syntax.name),
+    }
+    for keyword in FACT_KEYWORDS:
+        value = _text(header.elements.get(keyword))
+        if value:
+            facts[keyword.lower()] = value
+    years = age_in_years(str(facts.get("patientage", "")))
+    if years is not None:
+        facts["age_years"] = years
+    return facts
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, pydicom.multival.MultiValue)):
+        return "\\".join(str(part).strip() for part in value)
+    return "" if value is None else str(value).strip()
+
+
+def age_in_years(age: str) -> float | None:
+    """Years of an Age String such as 045Y, 006M, 003W or 010D (PS3.5, 6.2); None for others.
+
+    >>> age_in_years("006M")
+    0.5
+    """
+    match = _AGE.fullmatch(age.strip().upper())
+    return round(int(match[1]) * _YEARS[match[2]], 3) if match else None
+
+
+def _tag(keyword: str) -> BaseTag:
+    number = tag_for_keyword(keyword)
+    if number is None:
+        raise NameError(keyword)
+    return BaseTag(number)
+
+
+_TAGS: list[BaseTag | int] = [_tag(keyword) for keyword in (*FACT_KEYWORDS, *_PIXEL_KEYWORDS)]
