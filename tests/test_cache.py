@@ -52,9 +52,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that were decoded, in order."""
     seen: list[str] = []
 
-    def counted(path: str, frame: int) -> Image:
+    def counted(path: str, frame: int, **options: Any) -> Image:
         seen.append(Path(path).name)
-        return read_image(path, frame)
+        return read_image(path, frame, **options)
 
     monkeypatch.setattr(cache_module, "read_image", counted)
     return seen
@@ -193,9 +193,9 @@ def test_an_interruption_resumes(
 def test_an_interruption_is_prompt(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(path: str, frame: int) -> Image:
+    def slow(path: str, frame: int, **options: Any) -> Image:
         time.sleep(0.2)
-        return read_image(path, frame)
+        return read_image(path, frame, **options)
 
     monkeypatch.setattr(cache_module, "read_image", slow)
 
@@ -237,9 +237,9 @@ from pellucid.data import cache
 from pellucid.images.preprocessing import Preprocessing
 cache._SECONDS_BETWEEN_SAVES = 0.02
 read = cache.read_image
-def slow(path, frame):
+def slow(path, frame, **options):
     time.sleep(0.01)
-    return read(path, frame)
+    return read(path, frame, **options)
 cache.read_image = slow
 table = pd.read_csv(sys.argv[1], dtype={"image_path": str})
 print("ready", flush=True)

@@ -67,7 +67,8 @@ def predict(
         chunk, read = [], paths[start : start + BATCH_SIZE]
         for path in read:
             try:
-                chunk.append(preprocess(read_image(path).pixels, bundle.preprocessing))
+                image = read_image(path, window=bundle.preprocessing.window)
+                chunk.append(preprocess(image.pixels, bundle.preprocessing))
             except ReadError as error:
                 failures.append(error)
             else:

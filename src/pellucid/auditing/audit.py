@@ -7,7 +7,7 @@ Pictures are compared by their decoded pixels, whatever the files are.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,20 @@ def audit_dataset(dataset: Dataset, cache: PixelCache | None = None) -> Audit:
             for row in rows
         ]
         findings += [*_audit_unreadable(dataset, rows), *_audit_pixels(dataset, cache)]
-    return Audit(findings, unreadable)
+    return Audit(findings, unreadable, _about(dataset))
+
+
+def _about(dataset: Dataset) -> dict[str, Any]:
+    """What was audited."""
+    return {
+        "name": dataset.name,
+        "n_images": len(dataset.table),
+        "n_patients": int(dataset.table["patient_id"].nunique()),
+        "patients_known": dataset.patients_known,
+        "synthetic": dataset.synthetic,
+        "targets": list(dataset.task.names),
+        "description": dataset.describe().splitlines(),
+    }
 
 
 def _found(

@@ -6,13 +6,14 @@ image ids; it does not know how anything was found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
+from pellucid import __version__
 from pellucid.storage import write_json
 
 REASONS_SHOWN = 5
@@ -61,24 +62,38 @@ def found(
 
 @dataclass
 class Audit:
-    """All findings, the gravest first, and every unreadable file with its reason."""
+    """All findings, the gravest first, and every unreadable file with its reason.
+
+    `dataset` says in a few words what was audited.
+    """
 
     findings: list[Finding]
     unreadable: list[dict[str, str]] = field(default_factory=list)
+    dataset: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.findings.sort(key=lambda finding: LEVELS.index(finding.level))
 
+    def failures(self, allowed: Collection[str] = ()) -> list[Finding]:
+        """The findings of level FAIL whose codes are not allowed."""
+        return [
+            finding
+            for finding in self.findings
+            if finding.level == "FAIL" and finding.code not in allowed
+        ]
+
     @property
     def failed(self) -> bool:
         """Whether any finding is a FAIL."""
-        return any(finding.level == "FAIL" for finding in self.findings)
+        return bool(self.failures())
 
     def to_json(self) -> dict[str, Any]:
         """The document of `audit.json`."""
         return {
             "format": "pellucid-audit",
             "version": 2,
+            "pellucid": __version__,
+            "dataset": self.dataset,
             "failed": self.failed,
             "findings": [asdict(finding) for finding in self.findings],
             "unreadable": self.unreadable,

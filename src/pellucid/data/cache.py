@@ -174,7 +174,7 @@ def _decoded(job: _Job, rows: list[int], workers: int) -> Generator[Row]:
 def _decode(number: int, job: _Job) -> Row:
     path, frame = job.wanted[number]
     try:
-        image = read_image(path, frame)
+        image = read_image(path, frame, window=job.preprocessing.window)
     except ReadError as error:
         return Row(number, (), {"reason": str(error)})
     arrays = (preprocess(image.pixels, job.preprocessing), view_of(image.pixels))

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from pellucid.errors import PlanError, did_you_mean
+from pellucid.images.windows import parse_window
 
 MAX_IMAGE_SIZE = 4096
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601-7, 2.5.1: what an eye sees of red, green and blue
@@ -70,6 +71,7 @@ class Preprocessing(BaseModel):
             raise PlanError("mean is in units of [0, 1]", str(self.mean), "Divide it by 255.")
         if min(self.std) <= 0:
             raise PlanError("std is above 0", str(self.std))
+        parse_window(self.window)
         return self
 
 

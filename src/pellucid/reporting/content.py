@@ -13,6 +13,7 @@ import pandas as pd
 
 from pellucid.progress import duration
 from pellucid.reporting.documents import SPLITS, Hyperparameter, RunDocuments
+from pellucid.reporting.findings import ShownFinding, show_findings
 from pellucid.reporting.judgement import Judgement, judge_target
 from pellucid.reporting.pictures import png_address
 from pellucid.reporting.plots import plot_losses, plot_metric, plot_splits
@@ -75,7 +76,7 @@ class Page:
     source: str
     split_tables: list[SplitTable]
     notes: list[str]
-    findings: list[dict[str, Any]]
+    findings: list[ShownFinding]
     unreadable: list[dict[str, Any]]
     training: Training | None
     judgements: list[Judgement]
@@ -110,7 +111,7 @@ def build_page(documents: RunDocuments) -> Page:
         source=_describe_source(documents),
         split_tables=[_split_table(documents, name, i) for i, name in enumerate(targets)],
         notes=[str(note) for note in facts.get("notes") or []],
-        findings=list(documents.audit.get("findings", [])),
+        findings=show_findings(documents.audit, documents.index, targets, documents.window),
         unreadable=list(documents.audit.get("unreadable", [])),
         training=_training(documents),
         judgements=[judge_target(documents, name, i) for i, name in enumerate(targets)],

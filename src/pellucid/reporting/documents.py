@@ -79,6 +79,12 @@ class RunDocuments:
             return True
         return bool((self.index.groupby("patient_id")["split"].nunique() > 1).any())
 
+    @property
+    def window(self) -> str | None:
+        """The grey window that the network saw the images through; None is the files' own."""
+        text = next((item.value for item in self.plan if item.name == "window"), "null")
+        return None if text == "null" else text.strip("'\"")
+
     def block(self, target: str, split: str) -> dict[str, Any] | None:
         """The block of one target and split."""
         for block in self.blocks:
@@ -112,16 +118,16 @@ def load_documents(folder: Path) -> RunDocuments:
             found,
             "Give the folder that `pellucid train --out` or `pellucid evaluate --out` wrote.",
         )
-    evaluation = _read_json(folder / "evaluation.json")
+    evaluation = read_json(folder / "evaluation.json")
     if not evaluation.get("blocks"):
         raise UsageError(f"{folder / 'evaluation.json'} must hold at least one block", "none")
     return RunDocuments(
         folder=folder,
         evaluation=evaluation,
-        facts=_read_json(folder / "run.json"),
-        audit=_read_json(folder / "audit.json"),
+        facts=read_json(folder / "run.json"),
+        audit=read_json(folder / "audit.json"),
         plan=read_plan(folder / "plan.yaml"),
-        index=_read_table(folder / "index.csv"),
+        index=read_table(folder / "index.csv"),
         history=_read_history(folder / "history.csv"),
         predictions=_read_predictions(folder / "predictions"),
         augmentations=_read_bytes(folder / "pictures" / "augmentations.png"),
@@ -150,7 +156,8 @@ def _plain(value: Any) -> str:
     return str(text).removesuffix("...\n").strip()
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON document of a folder, empty where there is none; raises `UsageError`."""
     if not path.is_file():
         return {}
     try:
@@ -166,7 +173,7 @@ def _read_bytes(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _read_table(path: Path) -> pd.DataFrame | None:
+def read_table(path: Path) -> pd.DataFrame | None:
     """A CSV table with every value a string, so that the id 001 stays 001."""
     if not path.is_file():
         return None
@@ -177,7 +184,7 @@ def _read_table(path: Path) -> pd.DataFrame | None:
 
 
 def _read_history(path: Path) -> pd.DataFrame | None:
-    table = _read_table(path)
+    table = read_table(path)
     if table is None or table.empty:
         return None
     best = table.pop("is_best").str.lower().isin(["true", "1"])
@@ -186,7 +193,7 @@ def _read_history(path: Path) -> pd.DataFrame | None:
 
 
 def _read_predictions(folder: Path) -> pd.DataFrame | None:
-    tables = [_read_table(path) for path in sorted(folder.glob("*.csv"))]
+    tables = [read_table(path) for path in sorted(folder.glob("*.csv"))]
     found = [table for table in tables if table is not None and not table.empty]
     if not found:
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -26,10 +27,14 @@ def write_report(run: str | os.PathLike[str]) -> Path:
     Raises `UsageError` when the folder is no run folder or a file in it is broken.
     """
     folder = Path(run)
-    page = build_page(load_documents(folder))
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    html = _environment().get_template("report.html").render(page=page, style=style)
+    html = render("report.html", build_page(load_documents(folder)))
     return write_text(folder / "report.html", html)
+
+
+def render(template: str, page: Any) -> str:
+    """One self-contained page: a template, filled, with the style inside."""
+    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+    return _environment().get_template(template).render(page=page, style=style)
 
 
 @cache

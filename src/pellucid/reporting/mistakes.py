@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pellucid.reporting.documents import RunDocuments
+from pellucid.reporting.findings import image_places
 from pellucid.reporting.pictures import Thumbnail, make_thumbnail
 from pellucid.reporting.writing import decimal
 
@@ -70,12 +71,12 @@ def show_mistakes(documents: RunDocuments, wrong: pd.DataFrame | None) -> list[M
     """The surest of them with their pictures, at most twelve."""
     if wrong is None:
         return []
-    places = _places(documents.index)
+    places = image_places(documents.index)
     all_synthetic = bool(documents.dataset.get("synthetic"))
     shown = []
     for row in wrong.head(MISTAKES_SHOWN).to_dict("records"):
         path, frame = places.get(str(row["image_id"]), ("", 0))
-        thumbnail = make_thumbnail(path, frame)
+        thumbnail = make_thumbnail(path, frame, documents.window)
         shown.append(
             Mistake(
                 image_id=str(row["image_id"]),
@@ -87,14 +88,3 @@ def show_mistakes(documents: RunDocuments, wrong: pd.DataFrame | None) -> list[M
             )
         )
     return shown
-
-
-def _places(index: pd.DataFrame | None) -> dict[str, tuple[str, int]]:
-    """Where each image is: its path and frame."""
-    if index is None or "image_path" not in index:
-        return {}
-    frames = index["frame"] if "frame" in index else pd.Series("0", index=index.index)
-    frames = pd.to_numeric(frames, errors="coerce").fillna(0).astype(int)
-    paths = index["image_path"].fillna("")
-    rows = zip(index["image_id"], paths, frames, strict=True)
-    return {str(key): (str(path), int(frame)) for key, path, frame in rows}

@@ -32,12 +32,12 @@ class Thumbnail:
     is_synthetic: bool = False
 
 
-def make_thumbnail(path: str, frame: int = 0) -> Thumbnail:
+def make_thumbnail(path: str, frame: int = 0, window: str | None = None) -> Thumbnail:
     """Read an image and make it small; a file that is gone or broken gives the reason instead."""
     if not path:
         return Thumbnail(missing="The run does not say where this image is.")
     try:
-        pixels, facts = read_image(path, frame)
+        pixels, facts = read_image(path, frame, window=window)
     except ReadError:
         gone = not Path(path.rpartition("#")[0] or path).exists()
         return Thumbnail(missing=f"The file {'is no longer there' if gone else 'cannot be read'}.")

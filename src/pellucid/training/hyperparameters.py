@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pellucid.errors import PlanError, did_you_mean
+from pellucid.images.windows import parse_window
 from pellucid.network.spec import Block
 
 Metric = Literal["auroc"]
@@ -36,6 +37,9 @@ class Plan(BaseModel):
     channels: Literal[1, 3] = Field(1, description="1 for grey, 3 for colour")
     fit: Literal["pad", "stretch"] = Field(
         "pad", description="pad keeps the shape of the anatomy, stretch fills the square"
+    )
+    window: str | None = Field(
+        None, description="grey window: lung, bone … or CENTER,WIDTH; null: the file's own"
     )
     mean: tuple[Unit, ...] = Field(
         (0.5,), min_length=1, description="subtracted from pixels in [0, 1]; one or one a channel"
@@ -131,6 +135,7 @@ class Plan(BaseModel):
             if len(values) not in (1, self.channels):
                 rule = f"{key} must hold one value or one for each of the {self.channels} channels"
                 raise PlanError(rule, str(list(values)))
+        parse_window(self.window)
         if self.blocks and self.network != "plain":
             raise PlanError("blocks belong to the network plain only", f"network={self.network}")
         if self.nesterov and self.optimiser == "sgd" and self.momentum == 0.0:
@@ -145,7 +150,7 @@ class Plan(BaseModel):
 
     def preprocessing(self) -> dict[str, Any]:
         """What `Preprocessing` is built from."""
-        keys = ("image_size", "channels", "fit", "mean", "std")
+        keys = ("image_size", "channels", "fit", "mean", "std", "window")
         return {key: getattr(self, key) for key in keys}
 
 
