@@ -55,6 +55,9 @@ _PIXEL_KEYWORDS = (
     "Rows",
     "Columns",
     "PixelAspectRatio",
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing",
     "BitsAllocated",
     "BitsStored",
     "HighBit",
@@ -94,6 +97,28 @@ _PIXEL_TAGS = {
     0x7FE00008: "FloatPixelData",
     0x7FE00009: "DoubleFloatPixelData",
     0x7FE00010: "PixelData",
+}
+_NUMBERS = (
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PlanarConfiguration",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+_OTHER_OBJECTS = {  # a part of the SOP class's name (PS3.4, B.5), and what that is
+    "Media Storage Directory": "a DICOMDIR, which lists other files",
+    " SR ": "a structured report",
+    "Waveform": "a waveform",
+    "RT ": "a radiotherapy object",
+    "Presentation State": "a presentation state",
+    "Key Object": "a list of key objects",
+    "Encapsulated": "a document",
+    "Raw Data": "raw data",
+    "Spectroscopy": "a spectroscopy",
 }
 _UNDEFINED = 0xFFFFFFFF  # PS3.5, 7.1.1: a length that the file does not state
 _HEADER_BYTES = 2**24  # of a deflated file, inflated to find its header
@@ -189,8 +214,9 @@ def _parsed_syntax(dataset: Any) -> UID:
 
 def _deflated_start(file: BinaryIO) -> int | None:
     """Where the deflated part of a file begins (PS3.5, A.5), None for any other file."""
+    file.seek(0)
     head = file.read(1024)
-    if head[128:132] != b"DICM" or DeflatedExplicitVRLittleEndian.encode() + b"\0" not in head:
+    if head[128:132] != b"DICM" or DeflatedExplicitVRLittleEndian.encode() not in head:
         return None
     # PS3.10, 7.1: after "DICM" comes the length of the meta group, which is never deflated itself
     return 144 + int.from_bytes(head[140:144], "little")
@@ -243,6 +269,12 @@ def check_pixels(header: Header, name: str) -> None:
     for keyword in ("Rows", "Columns", "PhotometricInterpretation"):
         if header.get(keyword) is None:
             raise ReadError(f"{name}: a DICOM image states its {keyword}", "none")
+    for keyword in _NUMBERS:
+        try:
+            int(header.get(keyword, 0))
+        except (TypeError, ValueError):
+            found = _text(header.elements.get(keyword))[:40]
+            raise ReadError(f"{name}: {keyword} is one whole number", repr(found)) from None
 
 
 def _why_no_pixels(header: Header) -> tuple[str, str]:
@@ -252,7 +284,10 @@ def _why_no_pixels(header: Header) -> tuple[str, str]:
     if header.get("PixelDataProviderURL"):  # PS3.5, A.6: JPIP
         return "only the address of a server that holds them (JPIP)", "Fetch the pixels first."
     kind = class_name(header)
-    return (f"none in {kind}" if kind else "a file without the elements of an image"), leave
+    if not kind:
+        return "a file without the elements of an image", leave
+    words = next((words for word, words in _OTHER_OBJECTS.items() if word in kind), "")
+    return f"none in {words + ' (' + kind + ')' if words else kind}", leave
 
 
 def class_name(header: Header) -> str:
