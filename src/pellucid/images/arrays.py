@@ -25,8 +25,10 @@ from pellucid.images.image import (
     check_frame,
     check_size,
     unit_range,
+    windowed,
     without_alpha,
 )
+from pellucid.images.windows import lay_window
 
 _BLOCK_BYTES = 32 * 2**20
 _BLOCKS_KEPT = 4  # decoding threads stay close together, so a few blocks serve them all
@@ -49,7 +51,7 @@ def read_npy(path: Path, name: str, asked: Asked) -> Image:
     _check_picture(name, shape[1:] if stacked else shape, asked.max_pixels)
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     picture = array[asked.frame] if stacked else array
-    return _image(name, np.asarray(picture), "NPY", frames)
+    return _image(name, np.asarray(picture), ("NPY", frames), asked)
 
 
 def read_npz(path: Path, name: str, array_name: str, asked: Asked) -> Image:
@@ -58,7 +60,7 @@ def read_npz(path: Path, name: str, array_name: str, asked: Asked) -> Image:
     rows = _open_rows(path, name, array_name, (status.st_mtime_ns, status.st_size))
     check_frame(name, asked.frame, rows.shape[0])
     _check_picture(name, rows.shape[1:], asked.max_pixels)
-    return _image(name, rows.row(asked.frame), "NPZ", rows.shape[0])
+    return _image(name, rows.row(asked.frame), ("NPZ", rows.shape[0]), asked)
 
 
 def _header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -82,8 +84,10 @@ def _check_picture(name: str, shape: tuple[int, ...], max_pixels: int) -> None:
     check_size(name, shape[1], shape[0], max_pixels)
 
 
-def _image(name: str, stored: Array, kind: str, frames: int) -> Image:
-    pixels = without_alpha(channels_first(unit_range(name, stored)))
+def _image(name: str, stored: Array, source: tuple[str, int], asked: Asked) -> Image:
+    kind, frames = source
+    shown, window = lay_window(stored, 8 * stored.dtype.itemsize, asked.window)
+    pixels = without_alpha(channels_first(unit_range(name, shown)))
     facts: Facts = {
         "format": kind,
         "width": pixels.shape[2],
@@ -92,6 +96,7 @@ def _image(name: str, stored: Array, kind: str, frames: int) -> Image:
         "mode": "L" if len(pixels) == 1 else "RGB",
         "frames": frames,
         "synthetic": False,
+        **windowed(window),
     }
     return Image(pixels, facts)
 

@@ -107,6 +107,11 @@ def without_alpha(pixels: FloatArray) -> FloatArray:
     return colour if float(alpha.min()) >= 1 else colour * alpha
 
 
+def windowed(words: str) -> Facts:
+    """The fact `window` where a window was asked for, and nothing where none was."""
+    return {"window": words} if words else {}
+
+
 def oriented(pixels: FloatArray, orientation: int) -> FloatArray:
     """Undo the Orientation tag (TIFF 6.0, 274; EXIF 2.3, 4.6.4): 1 is upright, 6 a quarter."""
     if orientation in (5, 6, 7, 8):

@@ -22,8 +22,10 @@ from pellucid.images.image import (
     check_size,
     oriented,
     unit_range,
+    windowed,
     without_alpha,
 )
+from pellucid.images.windows import lay_window
 
 ORIENTATION = 0x0112
 _BIT_DEPTH = {"1": 1, "I;16": 16, "I": 32, "F": 32}
@@ -41,9 +43,10 @@ def read_raster(file: BinaryIO, name: str, kind: str, asked: Asked) -> Image:
     check_frame(name, 0, 1)
     bits = _bit_depth(picture, kind, file)
     stored = _decode_png16(file) if kind == "PNG" and bits == 16 else _decode(picture)
-    pixels = without_alpha(channels_first(unit_range(name, stored)))
+    shown, window = lay_window(stored, bits, asked.window)
+    pixels = without_alpha(channels_first(unit_range(name, shown)))
     pixels = oriented(pixels, int(picture.getexif().get(ORIENTATION, 1)))
-    return Image(pixels, _facts(picture, kind, bits, pixels))
+    return Image(pixels, _facts(picture, kind, bits, pixels) | windowed(window))
 
 
 def _open(file: BinaryIO, kind: str) -> Picture.Image:

@@ -21,8 +21,10 @@ from pellucid.images.image import (
     check_size,
     oriented,
     unit_range,
+    windowed,
     without_alpha,
 )
+from pellucid.images.windows import lay_window
 
 _PLANAR = 2  # TIFF 6.0, PlanarConfiguration: one plane a channel
 _MODES = {"MINISBLACK": "L", "MINISWHITE": "L", "PALETTE": "P", "SEPARATED": "CMYK"}
@@ -37,7 +39,8 @@ def read_tiff(file: BinaryIO, name: str, asked: Asked) -> Image:
         check_size(name, page.imagewidth, page.imagelength, asked.max_pixels)
         _check_layout(name, page)
         stored = _without_palette(page, _samples_last(page))
-        pixels = channels_first(unit_range(name, _full_scale(page, stored)))
+        shown, window = lay_window(stored, int(page.bitspersample), asked.window)
+        pixels = channels_first(unit_range(name, _full_scale(page, shown)))
         mode = _MODES.get(page.photometric.name, "RGB")
         if page.photometric == PHOTOMETRIC.MINISWHITE:
             pixels[:1] = 1 - pixels[:1]
@@ -52,6 +55,7 @@ def read_tiff(file: BinaryIO, name: str, asked: Asked) -> Image:
             "mode": "1" if page.bitspersample == 1 else mode,
             "frames": frames,
             "synthetic": False,
+            **windowed(window),
         }
     return Image(pixels, facts)
 

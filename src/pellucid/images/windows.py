@@ -106,3 +106,29 @@ def window_refusal(window: Window | None, bits: int, units: str) -> str:
     if bits <= 8:
         return f"{NOT_APPLIED}: {bits} bits"
     return f"{NOT_APPLIED}: no Hounsfield units" if window.preset else ""
+
+
+def lay_window(
+    stored: npt.NDArray[Any], bits: int, window: Window | None
+) -> tuple[npt.NDArray[Any], str]:
+    """Stored numbers (row, column[, channel]) of a PNG, TIFF or array under a chosen window.
+
+    Returns grey in [0, 1] as float32 where the window is laid, else `stored` itself, and what was
+    done in words ("" when no window was chosen). Signed numbers, and floating point ones beyond
+    [0, 1], are taken as Hounsfield units.
+    """
+    channels = stored.shape[-1] if stored.ndim == 3 else 1
+    refusal = window_refusal(window, bits, "colour" if channels > 2 else _units(stored))
+    if window is None or refusal:
+        return stored, refusal
+    if channels == 1:
+        return apply_window(stored, window.centre, window.width), str(window)
+    grey = apply_window(stored[..., 0], window.centre, window.width)
+    opacity = stored[..., 1] / np.float32(2**bits - 1)
+    return np.stack([grey, opacity], axis=-1), str(window)
+
+
+def _units(stored: npt.NDArray[Any]) -> str:
+    if stored.dtype.kind == "f":
+        return "HU" if float(stored.min()) < 0 or float(stored.max()) > 1 else ""
+    return "HU" if stored.dtype.kind == "i" else ""
