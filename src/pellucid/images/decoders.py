@@ -18,7 +18,7 @@ from pydicom import uid
 from pellucid.errors import ReadError
 from pellucid.images.codestreams import Codestream, read_codestream, run_length_segments
 from pellucid.images.dicom_frames import Layout, encapsulated_frame, native_frame
-from pellucid.images.dicom_header import Header
+from pellucid.images.dicom_header import Header, syntax_name
 from pellucid.images.image import Array, check_size
 
 Codec = Callable[[bytes], Array]
@@ -112,7 +112,7 @@ def decode_frame(header: Header, layout: Layout, name: str, asked: tuple[int, in
     data = encapsulated_frame(header, name, frame)
     stream = _checked_codestream(data, layout, name, max_pixels)
     decoder, codec = CODECS[syntax]
-    values = _decode(codec, data, f"{name}: {syntax.name}", decoder)
+    values = _decode(codec, data, f"{name}: {syntax_name(syntax)}", decoder)
     if values.shape != _shape(layout):
         raise _mismatch(name, layout, " x ".join(str(length) for length in values.shape))
     own_bits = syntax in _OWN_BITS
@@ -126,8 +126,9 @@ def decode_frame(header: Header, layout: Layout, name: str, asked: tuple[int, in
 def _unknown(header: Header, name: str) -> ReadError:
     rule = f"{name}: the transfer syntax is one that a decoder at hand reads"
     remedy = "Convert the file to an uncompressed syntax or JPEG 2000."
-    known = "a film" if "MPEG" in header.syntax.name or "HEVC" in header.syntax.name else ""
-    found = f"{header.syntax.name}{', ' + known if known else ''}"
+    called = syntax_name(header.syntax)
+    known = "a film" if "MPEG" in called or "HEVC" in called else ""
+    found = f"{called}{', ' + known if known else ''}"
     return ReadError(rule, found, remedy)
 
 

@@ -120,6 +120,7 @@ _OTHER_OBJECTS = {  # a part of the SOP class's name (PS3.4, B.5), and what that
     "Raw Data": "raw data",
     "Spectroscopy": "a spectroscopy",
 }
+_NEW_SYNTAXES = {"1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression"}  # not in pydicom 3.0
 _UNDEFINED = 0xFFFFFFFF  # PS3.5, 7.1.1: a length that the file does not state
 _HEADER_BYTES = 2**24  # of a deflated file, inflated to find its header
 _INFLATED_BYTES = 2**29  # of a deflated file in all
@@ -297,13 +298,18 @@ def class_name(header: Header) -> str:
     return str(UID(uid).name) if uid else ""
 
 
+def syntax_name(syntax: str) -> str:
+    """A transfer syntax in words (PS3.6, annex A)."""
+    return _NEW_SYNTAXES.get(syntax) or str(UID(syntax).name)
+
+
 def header_facts(header: Header) -> Facts:
     """What the header says, under the DICOM keyword in lower case, and the age in years."""
     facts: Facts = {
         "frames": header.frames,
         "width": int(header.get("Columns", 0)),
         "height": int(header.get("Rows", 0)),
-        "transfersyntaxuid": str(header.syntax.name),
+        "transfersyntaxuid": syntax_name(header.syntax),
     }
     for keyword in FACT_KEYWORDS:
         value = _text(header.elements.get(keyword))
