@@ -7,12 +7,13 @@ This module knows no file format, no task and no split.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from pellucid.data.pseudonyms import Pseudonyms
 from pellucid.errors import UsageError
 
 RESERVED = ("image_id", "image_path", "frame", "patient_id", "split")
@@ -46,19 +47,30 @@ class Choices:
     classes: Sequence[str] | None = None
     positive: str | None = None
     two_logits: bool = False
+    labels: Path | None = None
+    join_column: str | None = None
+    slices: str | None = None
+    pseudonyms: Pseudonyms | None = None
+
+    def show(self, kind: str, values: Iterable[object]) -> list[object]:
+        """Ids as a message may show them: as they are, or their pseudonyms when these are asked."""
+        if self.pseudonyms is None:
+            return list(values)
+        return [self.pseudonyms.of(kind, str(value)) for value in values]
 
     def refuse(self, names: Sequence[str], kind: str) -> None:
         """Raise `UsageError` for an option that would have no effect on this kind of source."""
         for name in names:
             if getattr(self, name):
                 option = "--" + name.replace("_", "-").removesuffix("s")
-                option = "--patients" if name == "patients" else option
+                option = f"--{name}" if name in ("patients", "labels", "slices") else option
                 raise UsageError(
                     f"{option} has no meaning for {kind}", remedy="Leave the option out."
                 )
 
 
 MANIFEST_ONLY = ("image_column", "label_columns", "patient_column", "split_column")
+LABELS_ONLY = ("labels", "join_column")
 
 
 @dataclass
@@ -66,8 +78,9 @@ class Listing:
     """The images of a source, before labels are merged and checked.
 
     `table` holds `image_id`, `image_path`, `frame`, one column a target and one a fact, and
-    `patient_id` and `split` where the source gives them. `classes` gives the order of the classes
-    of a target where the source fixes it. `notes` are sentences for the user.
+    `patient_id`, `split` and `file_id` (the `image_id` of the whole file, for files of several
+    frames) where the source gives them. `classes` gives the order of the classes of a target where
+    the source fixes it. `notes` are sentences for the user.
     """
 
     table: pd.DataFrame

@@ -26,6 +26,11 @@ _SIGNATURES = {
     b"MM\0+": "TIFF",
     b"\x93NUMPY": "NPY",
     b"PK\x03\x04": "ZIP",
+    b"\x1f\x8b": "NIfTI",  # compressed; whether a volume is inside is for its reader to say
+    b"\x5c\x01\0\0": "NIfTI",
+    b"\0\0\x01\x5c": "NIfTI",
+    b"\x1c\x02\0\0": "NIfTI",
+    b"\0\0\x02\x1c": "NIfTI",
 }
 _STRANGERS = {  # named, so that the message says what the file is
     b"GIF8": "a GIF",
@@ -33,12 +38,12 @@ _STRANGERS = {  # named, so that the message says what the file is
     b"\0\0\0\x0cjP": "a JPEG 2000 file",
     b"\xff\x4f\xff\x51": "a JPEG 2000 codestream",
     b"%PDF": "a PDF",
-    b"\x1f\x8b": "a gzip file, perhaps a NIfTI volume",
     b"\x89HDF": "an HDF5 file",
     b"PK\x05\x06": "an empty archive",
 }
 _END_MARKS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
-_KNOWN = "PNG, JPEG, TIFF, BMP, NPY, DICOM, or an array of an NPZ archive (file.npz#array)"
+_KNOWN = "PNG, JPEG, TIFF, BMP, NPY, DICOM, NIfTI, or an array of an NPZ archive (file.npz#array)"
+_WITH_PART = (".npz", ".nii", ".nii.gz")  # files of which a path may name a part after a "#"
 
 
 def read_image(
@@ -50,11 +55,12 @@ def read_image(
 ) -> Image:
     """Read one picture: float32 (channel, row, column) in [0, 1], 1 or 3 channels, and facts.
 
-    The format is told by the content: PNG, JPEG, TIFF, BMP, NPY or DICOM; `archive.npz#array` is
-    row `frame` of an array. `frame` is a TIFF page, a DICOM frame or a row of a stack, from 0. The
+    The format is told by the content: PNG, JPEG, TIFF, BMP, NPY, DICOM or NIfTI;
+    `archive.npz#array` is row `frame` of an array, `volume.nii.gz#coronal` slice `frame` along an
+    axis. `frame` is a TIFF page, a DICOM frame or a row of a stack, from 0. The
     header's size is held against `max_pixels` (rows times columns) before a pixel is decoded.
     `window`, a preset such as "lung" or "CENTER,WIDTH", is laid over grey of more than 8 bits in
-    place of the file's own window; the fact `window` says what was done (docs/windows.md).
+    place of the file's own window; the fact `window` says what was done (docs/dicom.md).
     Raises `ReadError`, with one plain reason, for every file that cannot be read.
     """
     name = os.fspath(path)
@@ -75,13 +81,13 @@ def read_image(
 
 
 def split_archive_path(name: str) -> tuple[Path, str]:
-    """Split `file.npz#array` into the file and the array; an ordinary path has the array "".
+    """Split `file.npz#array` or `file.nii#axis` into file and part; else the part is "".
 
     >>> split_archive_path("pneumonia.npz#train_images")[1]
     'train_images'
     """
     before, mark, after = name.rpartition("#")
-    if mark and before.lower().endswith(".npz") and not Path(name).exists():
+    if mark and before.lower().endswith(_WITH_PART) and not Path(name).exists():
         return Path(before), after
     return Path(name), ""
 
@@ -107,6 +113,10 @@ def _check_file(path: Path, name: str) -> None:
 def _read(path: Path, name: str, array_name: str, asked: Asked) -> Image:
     with path.open("rb") as file:
         kind = _kind(file)
+        if kind == "NIfTI":
+            from pellucid.images.nifti import read_nifti
+
+            return read_nifti(path, name, array_name, asked)
         if array_name or kind == "ZIP":
             return _read_archive(path, name, kind, (array_name, asked))
         if kind in ("PNG", "JPEG", "BMP"):
