@@ -25,14 +25,14 @@ from pydicom.uid import (
 from pellucid.images.decoders import Frame, decode_frame
 from pellucid.images.dicom_frames import read_layout
 from pellucid.images.dicom_header import Header, check_pixels, read_header
-from pellucid.images.image import MAX_PIXELS
+from pellucid.images.image import MAX_PIXELS, quiet_decoders
 
 _PLUGINS = ("gdcm", "pyjpegls", "pydicom")
 
 
 def our_frame(path: Path, frame: int) -> tuple[Frame, Header]:
     """Our stored values of one frame, before display."""
-    with path.open("rb") as file:
+    with quiet_decoders(), path.open("rb") as file:
         header = read_header(file, path.name)
         check_pixels(header, path.name)
         layout = read_layout(header, path.name, MAX_PIXELS)

@@ -10,56 +10,21 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image as Picture
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000,
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGLossless,
-    generate_uid,
 )
 
+from dicom_files import STORED, item, write_dicom
 from pellucid.errors import ReadError
 from pellucid.images.codestreams import read_codestream
+from pellucid.images.dicom_header import age_in_years, read_dicom_facts
 from pellucid.images.reading import Image, read_image
-
-STORED = np.arange(-8, 16, dtype=np.int16).reshape(4, 6) * 100
-
-
-def write_dicom(path: Path, stored: np.ndarray = STORED, **elements: object) -> Path:
-    """A small CT-like file; `elements` are added, and None takes one away."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    colour = stored.ndim == 3 and stored.shape[-1] == 3
-    values: dict[str, object] = {
-        "SOPClassUID": CTImageStorage,
-        "SOPInstanceUID": generate_uid(),
-        "PatientName": "Secret^Name",
-        "PatientBirthDate": "19700101",
-        "PatientID": "P7",
-        "PatientSex": "F",
-        "Modality": "CT",
-        "Rows": stored.shape[-3 if colour else -2],
-        "Columns": stored.shape[-2 if colour else -1],
-        "SamplesPerPixel": 3 if colour else 1,
-        "PhotometricInterpretation": "RGB" if colour else "MONOCHROME2",
-        "BitsAllocated": 8 * stored.dtype.itemsize,
-        "BitsStored": 8 * stored.dtype.itemsize,
-        "HighBit": 8 * stored.dtype.itemsize - 1,
-        "PixelRepresentation": int(stored.dtype.kind == "i"),
-        "PlanarConfiguration": 0 if colour else None,
-        "PixelData": stored.tobytes(),
-    }
-    for keyword, value in {**values, **elements}.items():
-        if value is not None:
-            setattr(dataset, keyword, value)
-    dataset["PixelData"].VR = "OW"
-    dataset.save_as(path, enforce_file_format=True)
-    return path
 
 
 def grey(image: Image) -> np.ndarray:
@@ -281,3 +246,324 @@ def test_the_tiff_in_a_preamble_is_not_the_picture(shared_data: Path) -> None:
     path = next((shared_data / "dicom").rglob("CT_small.dcm"))
     assert path.read_bytes()[:4] == b"II*\0"
     assert read_image(path).facts["format"] == "DICOM"
+
+
+def test_a_chosen_window(tmp_path: Path) -> None:
+    rescaled = {"RescaleSlope": 1, "RescaleIntercept": -1024, "WindowCenter": 0, "WindowWidth": 9}
+    path = write_dicom(tmp_path / "a", **rescaled)
+    hounsfield = STORED - 1024.0
+    for window, centre, width in (("lung", -600, 1500), ("-900,700", -900, 700)):
+        image = read_image(path, window=window)
+        expected = np.clip((hounsfield - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+        np.testing.assert_allclose(grey(image), expected, atol=1e-5)
+        assert str(image.facts["window"]).endswith(f"{centre} {width}")
+    inverted = write_dicom(tmp_path / "b", PhotometricInterpretation="MONOCHROME1", **rescaled)
+    np.testing.assert_allclose(
+        grey(read_image(inverted, window="lung")), 1 - grey(read_image(path, window="lung"))
+    )
+
+
+def test_a_preset_is_laid_over_hounsfield_units_alone(tmp_path: Path) -> None:
+    own = {"WindowCenter": 300, "WindowWidth": 800}
+    path = write_dicom(tmp_path / "a", Modality="MR", RescaleSlope=1, RescaleIntercept=0, **own)
+    image = read_image(path, window="bone")
+    assert image.facts["window"] == "linear 300 800; not applied: no Hounsfield units"
+    np.testing.assert_array_equal(image.pixels, read_image(path).pixels)
+    assert read_image(path, window="300,600").facts["window"] == "linear 300 600"
+    path = write_dicom(tmp_path / "b", Modality="OT", RescaleType="HU", RescaleIntercept=0)
+    assert read_image(path, window="bone").facts["window"] == "bone 400 1800"
+    byte = (STORED + 800).astype(np.uint8)
+    image = read_image(write_dicom(tmp_path / "c", byte, Modality="US"), window="100,50")
+    assert image.facts["window"] == "full range; not applied: 8 bits"
+    colour = np.stack([byte] * 3, axis=-1)
+    image = read_image(write_dicom(tmp_path / "d", colour), window="100,50")
+    assert image.facts["window"] == "not applied: colour"
+
+
+def test_lookup_tables(tmp_path: Path) -> None:
+    """C.11.1.1 and C.11.2.1.1: a table's entries, and its ends beyond its range."""
+    stored = np.arange(24, dtype=np.uint16).reshape(4, 6)
+    entries = [7, 9, 200, 4000]
+    data = np.asarray(entries, "<u2").tobytes()
+    voi = item(LUTDescriptor=[4, 10, 12], LUTData=data)
+    path = write_dicom(tmp_path / "a", stored, BitsStored=12, HighBit=11, VOILUTSequence=[voi])
+    image = read_image(path)
+    expected = np.asarray(entries)[np.clip(stored.astype(int) - 10, 0, 3)] / 4095
+    np.testing.assert_allclose(grey(image), expected, atol=1e-6)
+    assert image.facts["window"] == "voi lut"
+    modality = item(
+        LUTDescriptor=[4, 10, 16],
+        LUTData=np.asarray(entries, "<u2").tobytes(),
+        ModalityLUTType="OD",
+    )
+    path = write_dicom(
+        tmp_path / "b", stored, ModalityLUTSequence=[modality], WindowCenter=2000, WindowWidth=4001
+    )
+    values = np.asarray(entries)[np.clip(stored.astype(int) - 10, 0, 3)]
+    expected = np.clip((values - 1999.5) / 4000 + 0.5, 0, 1)
+    np.testing.assert_allclose(grey(read_image(path)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_background_and_counts_for_no_range(tmp_path: Path, interpretation: str) -> None:
+    elements = {"PhotometricInterpretation": interpretation}
+    path = write_dicom(
+        tmp_path / "a", PixelPaddingValue=-800, PixelPaddingRangeLimit=-600, **elements
+    )
+    pixels = grey(read_image(path))
+    padding = STORED <= -600
+    assert (pixels[padding] == 0).all()
+    expected = (STORED + 500) / 2000
+    expected = 1 - expected if interpretation == "MONOCHROME1" else expected
+    np.testing.assert_allclose(pixels[~padding], expected[~padding], atol=1e-6)
+
+
+def test_padding_of_every_pixel_or_of_none_changes_nothing(tmp_path: Path) -> None:
+    plain = grey(read_image(write_dicom(tmp_path / "a")))
+    for value, limit in ((-5000, -4000), (-3000, 3000)):
+        path = write_dicom(tmp_path / "b", PixelPaddingValue=value, PixelPaddingRangeLimit=limit)
+        np.testing.assert_array_equal(grey(read_image(path)), plain)
+
+
+@pytest.mark.parametrize(
+    ("elements", "shape", "ratio"),
+    [
+        ({"PixelAspectRatio": [2, 1]}, (8, 6), 2.0),
+        ({"PixelAspectRatio": [1, 2]}, (4, 12), 0.5),
+        ({"PixelAspectRatio": [1, 1]}, (4, 6), None),
+        ({"PixelSpacing": [0.6, 0.4]}, (6, 6), 1.5),
+        ({"PixelSpacing": [0.5, 0.5], "PixelAspectRatio": [2, 1]}, (4, 6), None),
+        ({"ImagerPixelSpacing": [0.2, 0.1]}, (8, 6), 2.0),
+        ({"PixelSpacing": [0.5, 0.501]}, (4, 6), None),
+        ({"PixelAspectRatio": [0, 1]}, (4, 6), None),
+        ({"PixelAspectRatio": [60000, 1]}, (4, 6), None),
+    ],
+)
+def test_pixels_become_square(
+    tmp_path: Path, elements: dict[str, object], shape: tuple[int, int], ratio: float | None
+) -> None:
+    """C.7.6.3.1.7: vertical over horizontal; the shorter side is enlarged."""
+    image = read_image(write_dicom(tmp_path / "a", **elements))
+    assert image.pixels.shape[1:] == shape
+    assert image.facts.get("pixel_aspect") == ratio
+    assert (image.facts["height"], image.facts["width"]) == shape
+    assert image.pixels.min() == 0
+    assert image.pixels.max() == 1
+
+
+def test_square_pixels_keep_the_bound(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "a", PixelAspectRatio=[10, 1])
+    assert read_image(path, max_pixels=240).pixels.shape == (1, 40, 6)
+    with pytest.raises(ReadError, match="at most 239 pixels, got 6 x 40"):
+        read_image(path, max_pixels=239)
+
+
+def test_each_frame_has_its_own_rescale_and_window(tmp_path: Path) -> None:
+    """C.7.6.16.2.9 and C.7.6.16.2.10, per frame, shared, and from the object itself."""
+
+    def group(intercept: float, centre: float) -> Dataset:
+        values = item(RescaleIntercept=intercept, RescaleSlope=1, RescaleType="HU")
+        window = item(WindowCenter=centre, WindowWidth=401)
+        return item(PixelValueTransformationSequence=[values], FrameVOILUTSequence=[window])
+
+    stack = np.stack([STORED, STORED])
+    path = write_dicom(
+        tmp_path / "a",
+        stack,
+        NumberOfFrames=2,
+        PerFrameFunctionalGroupsSequence=[group(0, 100), group(-500, -300)],
+    )
+    for frame, intercept, centre in ((0, 0, 100), (0, 0, 100), (1, -500, -300)):
+        image = read_image(path, frame)
+        expected = np.clip((STORED + intercept - (centre - 0.5)) / 400 + 0.5, 0, 1)
+        np.testing.assert_allclose(grey(image), expected, atol=1e-5)
+        assert read_image(path, frame, window="bone").facts["window"] == "bone 400 1800"
+    path = write_dicom(
+        tmp_path / "b", stack, NumberOfFrames=2, SharedFunctionalGroupsSequence=[group(-500, -300)]
+    )
+    np.testing.assert_array_equal(read_image(path, 0).pixels, image.pixels)
+    assert read_image(path, 1).facts["window"] == "linear -300 401"
+
+
+def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
+    stack = np.stack([STORED, STORED])
+    path = write_dicom(tmp_path / "a", stack, NumberOfFrames=2, PatientID="before")
+    assert read_image(path).facts["patientid"] == "before"
+    write_dicom(path, stack, NumberOfFrames=2, PatientID="afterwards")
+    assert read_image(path, 1).facts["patientid"] == "afterwards"
+
+
+def test_colour_spaces(tmp_path: Path) -> None:
+    """C.7.6.3.1.2: full range, with shared colour, and the retired partial range."""
+    rgb = np.random.default_rng(1).integers(0, 256, (4, 6, 3)).astype(np.float64)
+    red, green, blue = np.moveaxis(rgb, -1, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    full = np.stack(
+        [
+            luma,
+            -0.1687 * red - 0.3313 * green + 0.5 * blue + 128,
+            0.5 * red - 0.4187 * green - 0.0813 * blue + 128,
+        ],
+        axis=-1,
+    )
+    partial = np.stack(
+        [full[..., 0] * 219 / 256 + 16, *((full[..., n] - 128) * 224 / 256 + 128 for n in (1, 2))],
+        axis=-1,
+    )
+    stored = np.clip(np.rint(full), 0, 255).astype(np.uint8)
+    path = write_dicom(tmp_path / "a", stored, PhotometricInterpretation="YBR_FULL")
+    pixels = np.moveaxis(read_image(path).pixels, 0, -1) * 255
+    assert np.abs(pixels - rgb).max() <= 2
+    np.testing.assert_allclose(pixels, np.rint(pixels), atol=1e-4)
+    planes = np.moveaxis(stored, -1, 0)
+    path = write_dicom(
+        tmp_path / "b",
+        stored,
+        PhotometricInterpretation="YBR_FULL",
+        PlanarConfiguration=1,
+        PixelData=planes.tobytes(),
+    )
+    np.testing.assert_allclose(np.moveaxis(read_image(path).pixels, 0, -1) * 255, pixels)
+    flat = np.repeat(rgb.mean(axis=(0, 1), keepdims=True), 24, axis=0).reshape(4, 6, 3)
+    for space, source in (("YBR_FULL_422", full), ("YBR_PARTIAL_422", partial)):
+        y, cb, cr = np.rint(source.mean(axis=(0, 1))).astype(np.uint8)
+        data = np.tile(np.array([y, y, cb, cr], np.uint8), 12).tobytes()
+        path = write_dicom(tmp_path / "c", stored, PhotometricInterpretation=space, PixelData=data)
+        shown = np.moveaxis(read_image(path).pixels, 0, -1) * 255
+        assert np.abs(shown - flat).max() <= 4, space
+
+
+def test_palettes_of_8_and_16_bits(tmp_path: Path) -> None:
+    stored = np.arange(24, dtype=np.uint8).reshape(4, 6) % 4
+    shades = np.array([[0, 100, 200, 255], [255, 0, 30, 70], [5, 6, 7, 8]])
+    for bits, scale in ((8, 1), (16, 257), (16, 1)):
+        kind = "u1" if bits == 8 else "<u2"
+        tables: dict[str, object] = {}
+        for colour, row in zip(("Red", "Green", "Blue"), shades * scale, strict=True):
+            tables[f"{colour}PaletteColorLookupTableDescriptor"] = [4, 0, bits]
+            tables[f"{colour}PaletteColorLookupTableData"] = row.astype(kind).tobytes()
+        path = write_dicom(
+            tmp_path / "a", stored, PhotometricInterpretation="PALETTE COLOR", **tables
+        )
+        expected = shades[:, stored] / 255
+        np.testing.assert_allclose(read_image(path).pixels, expected, atol=1e-6)
+
+
+def test_floating_point_pixels(tmp_path: Path) -> None:
+    values = np.linspace(0, 1, 24).reshape(4, 6)
+    values[0, 0] = np.nan
+    for kind, keyword, bits in (("f4", "Float", 32), ("f8", "DoubleFloat", 64)):
+        elements = {
+            f"{keyword}PixelData": values.astype(kind).tobytes(),
+            f"{keyword}PixelPaddingValue": float(values.astype(kind)[3, 5]),
+        }
+        path = write_dicom(
+            tmp_path / "a",
+            PixelData=None,
+            BitsAllocated=bits,
+            BitsStored=None,
+            HighBit=None,
+            PixelRepresentation=None,
+            WindowCenter=0.5,
+            WindowWidth=1,
+            **elements,
+        )
+        expected = np.nan_to_num(values)
+        expected[3, 5] = 0
+        image = read_image(path)
+        np.testing.assert_allclose(grey(image), expected, atol=1e-6)
+        assert image.facts["window"] == "linear_exact 0.5 1"
+
+
+def test_the_length_of_the_pixels(tmp_path: Path) -> None:
+    data = STORED.tobytes()
+    for extra in (2, 46):
+        path = write_dicom(tmp_path / "a", PixelData=data + bytes(extra))
+        assert read_image(path).pixels.shape == (1, 4, 6)
+    for changed, message in (
+        (data[:-2], "take 48 bytes, got 46: too few"),
+        (data + data, "take 48 bytes, got 96: too many"),
+    ):
+        with pytest.raises(ReadError, match=message):
+            read_image(write_dicom(tmp_path / "b", PixelData=changed))
+    path = write_dicom(tmp_path / "c")
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(ReadError, match="ends too early, after 40 of them"):
+        read_image(path)
+    odd = np.arange(9, dtype=np.uint8).reshape(3, 3)
+    path = write_dicom(tmp_path / "d", odd, PixelData=odd.tobytes() + b"\0")
+    np.testing.assert_allclose(grey(read_image(path)), odd / 255)
+
+
+def test_headers_that_describe_no_picture(tmp_path: Path) -> None:
+    protected = item(EncryptedContentTransferSyntaxUID="1.2.840.10008.1.2.1", EncryptedContent=b"x")
+    for elements, message in (
+        ({"PixelData": None, "EncryptedAttributesSequence": [protected]}, "encrypted attributes"),
+        ({"PixelData": None, "PixelDataProviderURL": "http://a"}, "the address of a server"),
+        ({"SamplesPerPixel": 4}, "1 or 3 samples a pixel, got 4"),
+        ({"PhotometricInterpretation": "CMYK"}, "1 samples a pixel is one of MONO.* got CMYK"),
+        ({"PhotometricInterpretation": "RGB"}, "got RGB"),
+        ({"BitsAllocated": 12, "BitsStored": 12}, "24, 32 or 64 bits, got 12"),
+        ({"BitsStored": 17}, "1 to the 16 allocated, got 17"),
+        ({"Rows": 0}, "at least one row"),
+        ({"Rows": None}, "states its Rows"),
+        ({"PhotometricInterpretation": None}, "states its Photometric"),
+    ):
+        path = write_dicom(tmp_path / "a", **elements)
+        with pytest.raises(ReadError, match=message) as caught:
+            read_image(path)
+        assert "Secret" not in str(caught.value)
+
+
+def test_other_objects_say_what_they_are(shared_data: Path) -> None:
+    for name, message in (
+        ("DICOMDIR", "a DICOMDIR, which lists other files"),
+        ("reportsi.dcm", "a structured report"),
+        ("waveform_ecg.dcm", "a waveform"),
+        ("rtplan.dcm", "a radiotherapy object"),
+        ("badVR.dcm", "NumberOfFrames is one whole number, got '1A'"),
+        ("MR_truncated.dcm", "ends too early"),
+    ):
+        path = next((shared_data / "dicom").rglob(name))
+        for read in (read_image, read_dicom_facts) if name != "MR_truncated.dcm" else (read_image,):
+            with pytest.raises(ReadError, match=message):
+                read(path)
+
+
+def test_facts_from_the_header_alone(tmp_path: Path) -> None:
+    elements = {
+        "NumberOfFrames": 2,
+        "PatientAge": "006M",
+        "StudyInstanceUID": "1.2.3",
+        "SeriesInstanceUID": "1.2.4",
+        "Manufacturer": " Maker ",
+        "InstitutionName": "House",
+        "ViewPosition": "PA",
+        "ImageLaterality": "L",
+        "BodyPartExamined": "CHEST",
+        "BurnedInAnnotation": "NO",
+    }
+    path = write_dicom(tmp_path / "a", np.stack([STORED, STORED]), **elements)
+    facts = read_dicom_facts(path)
+    expected = {key.lower(): value for key, value in elements.items() if key != "NumberOfFrames"}
+    expected |= {"frames": 2, "age_years": 0.5, "manufacturer": "Maker", "patientid": "P7"}
+    expected |= {"transfersyntaxuid": "Explicit VR Little Endian", "width": 6, "height": 4}
+    assert facts.items() >= expected.items()
+    assert facts.items() <= read_image(path).facts.items()
+    assert not {"patientname", "patientbirthdate"} & set(facts)
+    path.write_bytes(path.read_bytes()[:-60])  # the pixels are not looked at
+    assert read_dicom_facts(path)["frames"] == 2
+    for name, data in (("b", b"text"), ("c", b""), ("d", bytes(200) + b"DICM")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ReadError):
+            read_dicom_facts(tmp_path / name)
+    with pytest.raises(ReadError):
+        read_dicom_facts(tmp_path / "absent")
+
+
+def test_ages() -> None:
+    assert age_in_years("045Y") == 45
+    assert age_in_years("026W") == pytest.approx(0.498, abs=0.001)
+    assert age_in_years("010D") == pytest.approx(0.027, abs=0.001)
+    assert age_in_years("45") is None
+    assert age_in_years("") is None

@@ -4,8 +4,9 @@
     rasters.py        PNG, JPEG and BMP
     tiff.py           TIFF, also 16 and 32 bit, a page a frame
     arrays.py         NPY files and the arrays of an NPZ archive
-    dicom.py          DICOM, step by step as the standard's PS3.3 says
-    codestreams.py    the size that a compressed frame announces
+    dicom.py          DICOM, step by step as the standard's PS3.3 says; its steps are dicom_*.py,
+                      decoders.py and codestreams.py, listed at its top
+    windows.py        window presets, and a window laid over numbers
     preprocessing.py  size, channels and normalisation: deterministic, stored in the bundle
     image.py          the Image, the bound on its size, and full scale
 

@@ -1,6 +1,7 @@
 """One frame of a DICOM file, step by step as PS3.3 of the standard says.
 
-    dicom_header.py   which elements are read, the facts, why a file is no image
+    dicom_elements.py which elements are ever read: no name, no date of birth
+    dicom_header.py   the elements up to the pixels, the facts, why a file is no image
     dicom_frames.py   the bytes of one frame, their length checked
     codestreams.py    what a compressed frame says of its size
     decoders.py       bytes to stored values, one decoder for each transfer syntax

@@ -1,20 +1,22 @@
-"""The header of a DICOM file: which elements are read, the facts, and why a file is no image.
+"""The header of a DICOM file: the elements up to the pixels, the facts, why a file is no image.
 
-Only the elements named here are ever parsed, so a patient's name or date of birth is skipped where
-it stands in the file. Knows the header and where the pixels begin; it decodes nothing.
+Only the elements of `dicom_elements.py` are ever parsed. Knows the header and where the pixels
+begin; it decodes nothing.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 import zlib
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pydicom
-from pydicom.datadict import tag_for_keyword
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -26,101 +28,17 @@ from pydicom.uid import (
 )
 
 from pellucid.errors import ReadError
+from pellucid.images.dicom_elements import (
+    FACT_KEYWORDS,
+    NEW_SYNTAXES,
+    NUMBERS,
+    OTHER_OBJECTS,
+    PIXEL_TAGS,
+    TAGS,
+)
 from pellucid.images.image import Facts, quiet_decoders
 
-FACT_KEYWORDS = (
-    "PatientID",
-    "PatientSex",
-    "PatientAge",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "SOPInstanceUID",
-    "Modality",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "InstitutionName",
-    "StationName",
-    "BodyPartExamined",
-    "ViewPosition",
-    "Laterality",
-    "ImageLaterality",
-    "BurnedInAnnotation",
-    "PhotometricInterpretation",
-)
-_PIXEL_KEYWORDS = (
-    "SOPClassUID",
-    "SamplesPerPixel",
-    "PlanarConfiguration",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "PixelAspectRatio",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
-    "NominalScannedPixelSpacing",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "FloatPixelPaddingValue",
-    "FloatPixelPaddingRangeLimit",
-    "DoubleFloatPixelPaddingValue",
-    "DoubleFloatPixelPaddingRangeLimit",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "ModalityLUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
-    "VOILUTSequence",
-    "PresentationLUTShape",
-    "RedPaletteColorLookupTableDescriptor",
-    "GreenPaletteColorLookupTableDescriptor",
-    "BluePaletteColorLookupTableDescriptor",
-    "RedPaletteColorLookupTableData",
-    "GreenPaletteColorLookupTableData",
-    "BluePaletteColorLookupTableData",
-    "SegmentedRedPaletteColorLookupTableData",
-    "SegmentedGreenPaletteColorLookupTableData",
-    "SegmentedBluePaletteColorLookupTableData",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    "EncryptedAttributesSequence",
-    "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths",
-    "PixelDataProviderURL",
-)
-_PIXEL_TAGS = {
-    0x7FE00008: "FloatPixelData",
-    0x7FE00009: "DoubleFloatPixelData",
-    0x7FE00010: "PixelData",
-}
-_NUMBERS = (
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "PlanarConfiguration",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-)
-_OTHER_OBJECTS = {  # a part of the SOP class's name (PS3.4, B.5), and what that is
-    "Media Storage Directory": "a DICOMDIR, which lists other files",
-    " SR ": "a structured report",
-    "Waveform": "a waveform",
-    "RT ": "a radiotherapy object",
-    "Presentation State": "a presentation state",
-    "Key Object": "a list of key objects",
-    "Encapsulated": "a document",
-    "Raw Data": "raw data",
-    "Spectroscopy": "a spectroscopy",
-}
-_NEW_SYNTAXES = {"1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression"}  # not in pydicom 3.0
+_HEADERS_KEPT = 4  # decoding threads stay close together
 _UNDEFINED = 0xFFFFFFFF  # PS3.5, 7.1.1: a length that the file does not state
 _HEADER_BYTES = 2**24  # of a deflated file, inflated to find its header
 _INFLATED_BYTES = 2**29  # of a deflated file in all
@@ -180,14 +98,46 @@ def read_dicom_facts(path: Path) -> Facts:
         raise ReadError(f"{name}: a header must be whole", "a damaged DICOM file") from error
 
 
+_kept: OrderedDict[tuple[int, ...], Header] = OrderedDict()
+_kept_lock = threading.Lock()
+
+
 def read_header(file: BinaryIO, name: str) -> Header:
-    """Read the named elements of an open DICOM file up to its pixels (PS3.10, 7.1)."""
+    """Read the named elements of an open DICOM file up to its pixels (PS3.10, 7.1).
+
+    The headers of the last few multi-frame files are kept: parsing the functional groups of a
+    thousand frames for each of them would take longer than decoding them.
+    """
+    key = _identity(file)
+    with _kept_lock:
+        kept = _kept.get(key)
+    if kept is not None:
+        return replace(kept, stream=file)
+    header = _parse(file, name)
+    if key and header.stream is file and "NumberOfFrames" in header.elements:
+        with _kept_lock:
+            _kept[key] = replace(header, stream=BytesIO())
+            while len(_kept) > _HEADERS_KEPT:
+                _kept.popitem(last=False)
+    return header
+
+
+def _identity(file: BinaryIO) -> tuple[int, ...]:
+    """What is the same only for the same, unchanged file; () for a stream that is no file."""
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _parse(file: BinaryIO, name: str) -> Header:
     start = _deflated_start(file)
     if start is not None:
         return _read_deflated(file, name, start)
     found: list[PixelElement] = []
     file.seek(0)
-    dataset: Any = read_partial(file, _stop_at(file, found), force=True, specific_tags=_TAGS)
+    dataset: Any = read_partial(file, _stop_at(file, found), force=True, specific_tags=TAGS)
     syntax = dataset.file_meta.get("TransferSyntaxUID") or _parsed_syntax(dataset)
     return Header(dataset, UID(syntax), file, found[0] if found else None)
 
@@ -196,7 +146,7 @@ def _stop_at(stream: BinaryIO, found: list[PixelElement]) -> Any:
     """A rule that stops pydicom at the pixels and notes where their value begins."""
 
     def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
-        keyword = _PIXEL_TAGS.get(int(tag))
+        keyword = PIXEL_TAGS.get(int(tag))
         if keyword is None:
             return False
         known = None if length == _UNDEFINED else length
@@ -240,7 +190,7 @@ def _read_deflated(file: BinaryIO, name: str, start: int) -> Header:
 def _parse_inflated(data: bytes, meta: Any) -> Header:
     stream, found = BytesIO(data), list[PixelElement]()
     dataset: Any = read_dataset(
-        stream, False, True, stop_when=_stop_at(stream, found), specific_tags=_TAGS
+        stream, False, True, stop_when=_stop_at(stream, found), specific_tags=TAGS
     )
     dataset.file_meta = meta
     pixels = found[0] if found else None
@@ -270,7 +220,7 @@ def check_pixels(header: Header, name: str) -> None:
     for keyword in ("Rows", "Columns", "PhotometricInterpretation"):
         if header.get(keyword) is None:
             raise ReadError(f"{name}: a DICOM image states its {keyword}", "none")
-    for keyword in _NUMBERS:
+    for keyword in NUMBERS:
         try:
             int(header.get(keyword, 0))
         except (TypeError, ValueError):
@@ -287,7 +237,7 @@ def _why_no_pixels(header: Header) -> tuple[str, str]:
     kind = class_name(header)
     if not kind:
         return "a file without the elements of an image", leave
-    words = next((words for word, words in _OTHER_OBJECTS.items() if word in kind), "")
+    words = next((words for word, words in OTHER_OBJECTS.items() if word in kind), "")
     return f"none in {words + ' (' + kind + ')' if words else kind}", leave
 
 
@@ -300,7 +250,7 @@ def class_name(header: Header) -> str:
 
 def syntax_name(syntax: str) -> str:
     """A transfer syntax in words (PS3.6, annex A)."""
-    return _NEW_SYNTAXES.get(syntax) or str(UID(syntax).name)
+    return NEW_SYNTAXES.get(syntax) or str(UID(syntax).name)
 
 
 def header_facts(header: Header) -> Facts:
@@ -335,13 +285,3 @@ def age_in_years(age: str) -> float | None:
     """
     match = _AGE.fullmatch(age.strip().upper())
     return round(int(match[1]) * _YEARS[match[2]], 3) if match else None
-
-
-def _tag(keyword: str) -> BaseTag:
-    number = tag_for_keyword(keyword)
-    if number is None:
-        raise NameError(keyword)
-    return BaseTag(number)
-
-
-_TAGS: list[BaseTag | int] = [_tag(keyword) for keyword in (*FACT_KEYWORDS, *_PIXEL_KEYWORDS)]
