@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image as Picture
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
@@ -22,6 +24,7 @@ from pellucid.images.decoders import (
     FRAME_DEFLATED,
     NATIVE,
     PACKED,
+    PROGRESSIVE,
 )
 from pellucid.images.reading import read_image
 
@@ -47,8 +50,10 @@ def test_one_fixed_decoder_for_each_syntax() -> None:
         ".8.1": "zlib",
         ".4.50": "imagecodecs jpeg8",
         ".4.51": "imagecodecs jpeg8",
-        ".4.57": "imagecodecs jpegsof3",
-        ".4.70": "imagecodecs jpegsof3",
+        ".4.53": "imagecodecs jpeg8",
+        ".4.55": "imagecodecs jpeg8",
+        ".4.57": "imagecodecs jpeg8",
+        ".4.70": "imagecodecs jpeg8",
         ".4.80": "imagecodecs jpegls",
         ".4.81": "imagecodecs jpegls",
         ".4.90": "imagecodecs jpeg2k",
@@ -154,6 +159,30 @@ def test_codecs_round_trip(tmp_path: Path) -> None:
     ):
         path = write_compressed(tmp_path / "a.dcm", syntax, [bytes(frame)], picture)
         np.testing.assert_array_equal(stored(path), picture, err_msg=syntax)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("predictor", range(1, 8))
+def test_lossless_jpeg_with_every_predictor(tmp_path: Path, bits: int, predictor: int) -> None:
+    """T.81, table H.1, in grey and in colour."""
+    kind = np.uint8 if bits == 8 else np.uint16
+    grey = (np.random.default_rng(0).integers(0, 2**bits, (9, 14))).astype(kind)
+    for picture in (grey, np.stack([grey, grey[::-1], grey[:, ::-1]], axis=-1)):
+        frame = imagecodecs.jpeg8_encode(
+            picture, lossless=True, predictor=predictor, bitspersample=bits
+        )
+        elements = {"BitsStored": bits, "HighBit": bits - 1}
+        path = write_compressed(tmp_path / "a.dcm", uid.JPEGLossless, [frame], picture, **elements)
+        np.testing.assert_array_equal(stored(path), picture)
+
+
+def test_progressive_jpeg(tmp_path: Path) -> None:
+    frame = io.BytesIO()
+    Picture.fromarray(SMOOTH).save(frame, "JPEG", progressive=True, quality=95)
+    data = frame.getvalue() + bytes(len(frame.getvalue()) % 2)
+    for syntax in PROGRESSIVE:
+        path = write_compressed(tmp_path / "a.dcm", syntax, [data], SMOOTH)
+        np.testing.assert_array_equal(stored(path), np.asarray(Picture.open(frame)))
 
 
 def test_twelve_bit_jpeg(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from pellucid.images.image import Array, check_size
 
 Codec = Callable[[bytes], Array]
 
+# retired in 2004 and still met: spectral selection (processes 6 and 8), progression (10 and 12)
+PROGRESSIVE = ("1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55")
 FRAME_DEFLATED = "1.2.840.10008.1.2.8.1"  # PS3.5, A.4.13; not yet in pydicom's dictionary
 ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"  # PS3.5, A.4.11
 
@@ -36,19 +38,17 @@ class Frame(NamedTuple):
 
 
 def _jpeg(data: bytes) -> Array:
-    """JPEG of 8 and 12 bits through libjpeg-turbo, without its guess at the colour space."""
+    """JPEG, lossy and lossless, through libjpeg-turbo without its guess at the colour space.
+
+    Chosen for lossless frames as well, since it knows restart intervals; `read_codestream` sees to
+    it that a cut frame does not get so far.
+    """
     from imagecodecs import jpeg8_decode
 
     stream = read_codestream(data)
     if stream is not None and stream.components == 3:
         return np.asarray(jpeg8_decode(data, colorspace="YCBCR", outcolorspace="YCBCR"))
     return np.asarray(jpeg8_decode(data))
-
-
-def _jpeg_lossless(data: bytes) -> Array:
-    from imagecodecs import jpegsof3_decode
-
-    return np.asarray(jpegsof3_decode(data))
 
 
 def _jpeg_ls(data: bytes) -> Array:
@@ -71,8 +71,10 @@ def _jpeg_2000(data: bytes) -> Array:
 CODECS: dict[str, tuple[str, Codec]] = {
     uid.JPEGBaseline8Bit: ("imagecodecs jpeg8", _jpeg),
     uid.JPEGExtended12Bit: ("imagecodecs jpeg8", _jpeg),
-    uid.JPEGLossless: ("imagecodecs jpegsof3", _jpeg_lossless),
-    uid.JPEGLosslessSV1: ("imagecodecs jpegsof3", _jpeg_lossless),
+    PROGRESSIVE[0]: ("imagecodecs jpeg8", _jpeg),
+    PROGRESSIVE[1]: ("imagecodecs jpeg8", _jpeg),
+    uid.JPEGLossless: ("imagecodecs jpeg8", _jpeg),
+    uid.JPEGLosslessSV1: ("imagecodecs jpeg8", _jpeg),
     uid.JPEGLSLossless: ("imagecodecs jpegls", _jpeg_ls),
     uid.JPEGLSNearLossless: ("imagecodecs jpegls", _jpeg_ls),
     uid.JPEG2000Lossless: ("imagecodecs jpeg2k", _jpeg_2000),
