@@ -103,7 +103,9 @@ def test_identical_pictures_within_a_class() -> None:
     pictures = noise()
     pictures[4] = pictures[2]
     pictures[6] = pictures[2]
-    found = run(make_dataset(), decode(pictures))
+    dataset = make_dataset()
+    dataset.patients_known = False
+    found = run(dataset, decode(pictures))
     assert found["identical"].level == "WARN"
     assert found["identical"].message.startswith("1 identical picture (3 images) are repeated")
     assert set(found["identical"].image_ids) == {"2.png", "4.png", "6.png"}

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pellucid.auditing.copies import Copies, copy_findings, find_copies
 from pellucid.auditing.findings import Audit, Finding, Level, found
 from pellucid.data.index import Dataset
 from pellucid.data.listing import count
@@ -28,10 +29,13 @@ RARE_SHARE = 0.1
 UNEVEN_POINTS = 0.1
 
 
-def audit_dataset(dataset: Dataset, cache: PixelCache | None = None) -> Audit:
-    """Look for leakage and poor quality; with a cache, in the pictures as well.
+def audit_dataset(
+    dataset: Dataset, cache: PixelCache | None = None, copies: Copies | None = None
+) -> Audit:
+    """Look for leakage, shortcuts and poor quality; with a cache, in the pictures as well.
 
-    The checks that need splits are left out where the table has no `split` column.
+    `copies` are looked for where they are not given. The checks that need splits are left out where
+    the table has no `split` column.
     """
     findings = [*_audit_patients(dataset), *_audit_classes(dataset)]
     unreadable: list[dict[str, str]] = []
@@ -43,6 +47,7 @@ def audit_dataset(dataset: Dataset, cache: PixelCache | None = None) -> Audit:
             for row in rows
         ]
         findings += [*_audit_unreadable(dataset, rows), *_audit_pixels(dataset, cache)]
+        findings += copy_findings(dataset, copies or find_copies(cache))
     return Audit(findings, unreadable, _about(dataset))
 
 
@@ -151,51 +156,8 @@ def _audit_unreadable(dataset: Dataset, rows: npt.NDArray[np.intp]) -> Iterator[
 
 
 def _audit_pixels(dataset: Dataset, cache: PixelCache) -> Iterator[Finding]:
-    """Constant pictures, and groups of identical ones by what they mix."""
-    table = dataset.table.assign(picture=_digests(cache).to_numpy())
-    constant = table[table["picture"] == ""]
+    """Pictures of one grey value."""
+    constant = dataset.table[((cache.facts["pixel_digest"] == "") & cache.readable).to_numpy()]
     if len(constant):
         message = f"{count(len(constant), 'picture')} show one grey value only."
         yield _found("WARN", "constant", (message, "Look at them and leave them out."), constant)
-    twins = table[table["picture"].ne("") & table["picture"].notna()]
-    twins = twins[twins["picture"].duplicated(keep=False)].sort_values("picture", kind="stable")
-    if not len(twins):
-        return
-    groups = twins.groupby("picture")
-    # NaN labels are no class, so a picture labelled once and unlabelled once is no contradiction.
-    mixed = [groups[name].transform("nunique") > 1 for name in dataset.task.names]
-    across_classes = np.logical_or.reduce(mixed)
-    across_splits = np.zeros(len(twins), dtype=bool)
-    if "split" in twins:
-        across_splits = (groups["split"].transform("nunique") > 1).to_numpy()
-    yield from _twins("FAIL", "identical_across_splits", twins[across_splits])
-    yield from _twins("FAIL", "identical_across_classes", twins[across_classes])
-    yield from _twins("WARN", "identical", twins[~across_splits & ~across_classes])
-
-
-TWINS = {
-    "identical_across_splits": (
-        "stand in more than one split",
-        "Give copies the same patient, or leave copies out.",
-    ),
-    "identical_across_classes": (
-        "stand in more than one class",
-        "Find out which label is right, or leave both out.",
-    ),
-    "identical": ("are repeated within a class", "Copies count several times."),
-}
-
-
-def _twins(level: Level, code: str, twins: pd.DataFrame) -> Iterator[Finding]:
-    if not len(twins):
-        return
-    what, remedy = TWINS[code]
-    pictures = count(twins["picture"].nunique(), "identical picture")
-    message = f"{pictures} ({count(len(twins), 'image')}) {what}."
-    yield _found(level, code, (message, remedy), twins)
-
-
-def _digests(cache: PixelCache) -> pd.Series[str]:
-    """A digest of each picture (n,); "" for a constant picture, missing for an unreadable one."""
-    digests = cache.facts["pixel_digest"].where(cache.readable)
-    return pd.Series(digests.to_numpy(dtype=object))
