@@ -15,9 +15,9 @@ from pellucid.data.index import Dataset, read_dataset
 from pellucid.data.split import (
     assign_splits,
     check_patient_disjoint,
-    folds_by_patient,
     shared_patients,
     split_by_patient,
+    split_digest,
 )
 from pellucid.errors import SplitError, UsageError
 from pellucid.task import Target, Task
@@ -189,16 +189,46 @@ def test_given_splits_without_train() -> None:
         assign_splits(make(["a", "b"], splits=["test", "test"]), seed=0)
 
 
-def test_folds() -> None:
+def test_linked_rows_and_their_patients_stay_together() -> None:
     dataset = cohort()
-    folds = folds_by_patient(dataset, 5, seed=1)
-    assert sorted(set(folds)) == [0, 1, 2, 3, 4]
-    assert shared_patients(dataset.table.assign(split=folds.astype(str))) == []
-    assert folds.value_counts(normalize=True).between(0.18, 0.22).all()
-    with pytest.raises(UsageError, match="at least 2, got 1"):
-        folds_by_patient(dataset, 1)
-    with pytest.raises(SplitError, match="at least 5 patients"):
-        folds_by_patient(make(["a"] * 4 + ["b"] * 9), 5)
+    random = np.random.default_rng(5)
+    linked = np.arange(len(dataset.table))
+    for _ in range(30):
+        first, second = random.integers(0, len(linked), 2)
+        linked[linked == linked[second]] = linked[first]
+    table = dataset.table.assign(split=split_by_patient(dataset, seed=1, linked=linked))
+    assert shared_patients(table) == []
+    assert (table.groupby(linked)["split"].nunique() == 1).all()
+    order = random.permutation(len(linked))
+    shuffled = replace(dataset, table=dataset.table.iloc[order])
+    again = split_by_patient(shuffled, seed=1, linked=linked[order])
+    assert again.sort_index().equals(table["split"])
+
+
+def test_a_site_is_balanced_within_each_class() -> None:
+    dataset = cohort(400)
+    sites = {name: f"site{hash_of(name) % 3}" for name in dataset.table["patient_id"]}
+    dataset.table["site"] = dataset.table["patient_id"].map(sites)
+    table = dataset.table.assign(split=split_by_patient(dataset, stratify_by=["site"]))
+    once = table.drop_duplicates("patient_id")
+    shares = pd.crosstab([once["label"], once["site"]], once["split"], normalize="index")
+    sizes = once.groupby(["label", "site"]).size()
+    off = (shares["test"] - 0.15).abs() * sizes
+    assert off.max() <= 1.5  # patients
+    with pytest.raises(UsageError, match="balanced by a column"):
+        split_by_patient(dataset, stratify_by=["sites"])
+
+
+def hash_of(name: str) -> int:
+    return int(name[1:]) * 2654435761 % 2**32
+
+
+def test_the_digest_tells_splits_apart_and_not_orders() -> None:
+    done, _ = assign_splits(cohort(), seed=0)
+    other, _ = assign_splits(cohort(), seed=1)
+    assert split_digest(done.table) == split_digest(done.table.sample(frac=1, random_state=0))
+    assert split_digest(done.table) != split_digest(other.table)
+    assert len(split_digest(done.table)) == 64
 
 
 def test_chest_xray(shared_data: Path) -> None:
@@ -206,8 +236,11 @@ def test_chest_xray(shared_data: Path) -> None:
     dataset = read_dataset(shared_data / "chest_xray", patient_pattern=pattern)
     done, _ = assign_splits(dataset, seed=0)
     check_patient_disjoint(done.table)
-    shares = pd.crosstab(done.table["label"], done.table["split"], normalize="index")
-    assert np.allclose(shares["test"], 0.15, atol=0.005)
+    images = pd.crosstab(done.table["label"], done.table["split"], normalize="index")
+    assert np.allclose(images["test"], 0.15, atol=0.015)
+    once = done.table.drop_duplicates(["patient_id", "label"])
+    patients = pd.crosstab(once["label"], once["split"], normalize="index")
+    assert np.allclose(patients["test"], 0.15, atol=0.001)
 
 
 def test_the_official_split_of_pneumoniamnist_shares_patients(shared_data: Path) -> None:

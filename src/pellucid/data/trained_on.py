@@ -1,0 +1,108 @@
+"""Whom a model was trained on, kept so that nobody is called a test patient who was not one.
+
+A bundle holds a 32-bit keyed fingerprint of each patient of train and validation, and the key. Who
+has a patient's id can ask whether it was among them; of n patients a stranger is mistaken for one
+with a chance of n / 2³². The fingerprints are too short to tell an id from the many others that
+share each, but they are still pseudonymous data. Knows ids; it does not know images or models.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pellucid.data.listing import count
+from pellucid.errors import BundleError, SplitError
+from pellucid.storage import write_json
+
+FILE = "trained_on.json"
+FORMAT = "pellucid-trained-on"
+USED = ("train", "validation")  # validation chose the epoch and the operating point
+_JUDGED = ("test", "external_test")
+_SALT_BYTES = 16
+_MAX_BYTES = 64 * 2**20
+
+Fingerprints = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The fingerprints of the patients a model was trained on, sorted, and their key."""
+
+    salt: bytes
+    fingerprints: Fingerprints
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `trained_on.json`."""
+        packed = base64.b64encode(self.fingerprints.astype("<u4").tobytes()).decode("ascii")
+        return {"format": FORMAT, "version": 1, "salt": self.salt.hex(), "fingerprints": packed}
+
+
+def fingerprint_patients(patient_ids: Iterable[str], salt: bytes) -> Fingerprints:
+    """A 32-bit fingerprint (n,) of each patient id, keyed by the salt (BLAKE2b, RFC 7693)."""
+    digests = [
+        hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=4, key=salt).digest()
+        for name in patient_ids
+    ]
+    return np.frombuffer(b"".join(digests), dtype="<u4").astype(np.uint32)
+
+
+def fingerprint_training(table: pd.DataFrame, salt: bytes | None = None) -> TrainedOn:
+    """The fingerprints of everybody in train and validation of a split table."""
+    salt = salt or secrets.token_bytes(_SALT_BYTES)
+    used = table.loc[table["split"].isin(USED), "patient_id"].astype(str).unique()
+    return TrainedOn(salt, np.unique(fingerprint_patients(used, salt)))
+
+
+def save_trained_on(trained_on: TrainedOn, folder: Path) -> Path:
+    """Write `trained_on.json` into a bundle."""
+    return write_json(folder / FILE, trained_on.to_json())
+
+
+def load_trained_on(model: Path) -> TrainedOn | None:
+    """What a bundle, or the bundle of a run, says; None where it says nothing.
+
+    Raises `BundleError` when the file is damaged.
+    """
+    for path in (model / FILE, model / "bundle" / FILE):
+        if path.is_file():
+            return _read(path)
+    return None
+
+
+def check_not_trained_on(table: pd.DataFrame, trained_on: TrainedOn) -> None:
+    """Raise `SplitError` when predictions call patients test that the model was trained on."""
+    judged = table.loc[table["split"].isin(_JUDGED), "patient_id"].dropna().astype(str).unique()
+    known = fingerprint_patients(judged, trained_on.salt)
+    n = int(np.isin(known, trained_on.fingerprints).sum())
+    if n:
+        raise SplitError(
+            "A patient that the model was trained on is no test patient",
+            f"{count(n, 'patient')} of {len(judged):,} called test",
+            "Leave them out, or call their split train.",
+        )
+
+
+def _read(path: Path) -> TrainedOn:
+    if path.stat().st_size > _MAX_BYTES:
+        raise BundleError(f"{path} is larger than such a file can be")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT or document["version"] != 1:
+            raise BundleError(f"{path} was written by another program or a newer Pellucid")
+        salt = bytes.fromhex(document["salt"])
+        packed = base64.b64decode(document["fingerprints"], validate=True)
+        fingerprints = np.frombuffer(packed, dtype="<u4").astype(np.uint32)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} is damaged", type(error).__name__) from error
+    return TrainedOn(salt, fingerprints)
