@@ -34,7 +34,10 @@ def make_dataset(n: int = 80, **columns: Any) -> Dataset:
 
 
 def decode(pictures: npt.NDArray[Any], **facts: Any) -> PixelCache:
-    """A cache of pictures (n, row, column), uint8 or float in [0, 1]; facts are columns."""
+    """A cache of pictures (n, row, column), uint8 or float in [0, 1]; facts are columns.
+
+    The measures of decoding are left out, for speed: give them as facts where they are needed.
+    """
     planes = np.asarray(pictures)
     if planes.dtype == np.uint8:
         planes = planes.astype(np.float32) / np.float32(255)

@@ -15,6 +15,8 @@ import pandas as pd
 
 from pellucid.auditing.copies import Copies, copy_findings, find_copies
 from pellucid.auditing.findings import Audit, Finding, Level, found
+from pellucid.auditing.markers import find_markers
+from pellucid.auditing.shortcuts import find_shortcuts
 from pellucid.data.index import Dataset
 from pellucid.data.listing import count
 from pellucid.data.split import shared_patients
@@ -48,6 +50,7 @@ def audit_dataset(
         ]
         findings += [*_audit_unreadable(dataset, rows), *_audit_pixels(dataset, cache)]
         findings += copy_findings(dataset, copies or find_copies(cache))
+        findings += [*find_shortcuts(dataset, cache), *find_markers(dataset, cache)]
     return Audit(findings, unreadable, _about(dataset))
 
 

@@ -26,6 +26,7 @@ from pellucid.data import pixel_store
 from pellucid.data.pixel_store import PixelStore, Row
 from pellucid.errors import DataError, ReadError
 from pellucid.images.image import Facts, Image, quiet_decoders
+from pellucid.images.measures import measure
 from pellucid.images.preprocessing import Preprocessing, preprocess
 from pellucid.images.reading import read_image, split_archive_path
 from pellucid.images.view import digest_of, view_of
@@ -33,7 +34,7 @@ from pellucid.images.view import digest_of, view_of
 if TYPE_CHECKING:
     from pellucid.data.index import Dataset
 
-FORMAT = 2  # raise it when the layout changes, or when a reader gives other pixels than before
+FORMAT = 3  # raise it when the layout changes, or when a reader gives other pixels than before
 _SECONDS_BETWEEN_SAVES = 2.0
 
 Progress = Callable[[int, int], None]
@@ -184,7 +185,7 @@ def _decode(number: int, job: _Job) -> Row:
 def _measured(path: str, image: Image) -> Facts:
     """What is measured on the whole picture while it is at hand."""
     file, array_name = split_archive_path(path)
-    facts: Facts = {"pixel_digest": digest_of(image.pixels)}
+    facts: Facts = {"pixel_digest": digest_of(image.pixels), **measure(image.pixels)}
     if not array_name:  # the size of an archive says nothing of one of its pictures
         facts["file_bytes"] = file.stat().st_size
     return facts
