@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from pellucid.auditing.audit import audit_dataset
+from pellucid.auditing.copies import find_copies
 from pellucid.auditing.findings import Audit
 from pellucid.data.cache import build_cache
+from pellucid.data.folds import cut_into_folds, leave_one_out
 from pellucid.data.index import Dataset, read_dataset
+from pellucid.data.split import assign_splits
+from pellucid.data.trained_on import (
+    check_not_trained_on,
+    fingerprint_training,
+    load_trained_on,
+    save_trained_on,
+)
+from pellucid.errors import UsageError
 from pellucid.evaluation.document import (
     describe_evaluation,
     evaluate_predictions,
@@ -31,6 +42,7 @@ from pellucid.evaluation.predictions import build_predictions, read_predictions,
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.progress import Progress, duration
 from pellucid.run import Run, find_run, now, open_run, versions
+from pellucid.storage import write_text
 from pellucid.task import Task
 
 if TYPE_CHECKING:
@@ -44,11 +56,59 @@ if TYPE_CHECKING:
 JUDGED = ("validation", "test", "external_test")
 
 
-def audit(dataset: Dataset, progress: Progress | None = None) -> Audit:
-    """What is wrong with the data, decoded pixels included."""
-    count = (progress or Progress()).counter("Reading images")
+def audit(
+    dataset: Dataset,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Audit:
+    """What is wrong with the data, decoded pictures included.
+
+    `out` is a folder that gets audit.json, index.csv and audit.html with the pictures side by side.
+    """
+    progress = progress or Progress()
+    count = progress.counter("Reading images")
     cache = build_cache(dataset, Preprocessing(image_size=64, channels=1), progress=count)
-    return audit_dataset(dataset, cache)
+    copies = find_copies(cache, progress.counter("Comparing pictures"))
+    found = audit_dataset(dataset, cache, copies)
+    if out is not None:
+        from pellucid.reporting.audit_page import write_audit_page
+
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "index.csv", dataset.table.to_csv(index=False))
+        found.save(folder / "audit.json")
+        write_audit_page(folder)
+    return found
+
+
+def split(
+    dataset: Dataset,
+    out: str | os.PathLike[str],
+    *,
+    folds: int | None = None,
+    repeats: int = 1,
+    leave_out: str | None = None,
+    stratify_by: Sequence[str] = (),
+    seed: int = 0,
+) -> list[str]:
+    """Write the dataset as a manifest with one split, or with `split_1` … for folds or sites.
+
+    Returns sentences that say what each split is. `train` reads the manifest back.
+    """
+    if folds is not None and leave_out is not None:
+        raise UsageError("Folds and leaving one out are two ways to cut; choose one")
+    if folds is not None:
+        table, notes = cut_into_folds(
+            dataset, folds, repeats=repeats, seed=seed, stratify_by=stratify_by
+        )
+    elif leave_out is not None:
+        table, notes = leave_one_out(dataset, leave_out, seed=seed)
+    else:
+        done, notes = assign_splits(dataset, seed=seed, stratify_by=stratify_by)
+        table = done.table
+    write_text(Path(out), table.to_csv(index=False))
+    return notes
 
 
 def train(
@@ -120,22 +180,28 @@ def evaluate(
     source: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str] | None = None,
+    model: str | os.PathLike[str] | None = None,
     positive: str | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Judge a run, or any predictions table (CSV or Parquet) from any tool.
 
     Returns the document of `evaluation.json`. For a run, it and the report are written again; for
-    a table they are written to `out` when it is given.
+    a table they are written to `out` when it is given. `model` is the bundle or run that made the
+    table: patients that it was trained on are then refused as test patients.
     """
     path = Path(source)
     if path.is_dir():
         run = find_run(path)
         task = Task.model_validate(run.facts["task"]) if "task" in run.facts else None
+        if not run.facts.get("allow_shared_patients"):
+            _check_not_trained_on(_load_predictions(run), run.folder)
         document = judge(run, task, positive=positive, seed=seed)
         write_report_of(run)
         return document
     table = read_predictions(path)
+    if model is not None:
+        _check_not_trained_on(table, Path(model))
     if out is None:
         return evaluate_predictions(table, positive=positive, seed=seed)
     run = open_run(Path(out), resume=False, overwrite=False)
@@ -147,6 +213,12 @@ def evaluate(
     return document
 
 
+def _check_not_trained_on(table: pd.DataFrame, model: Path) -> None:
+    trained_on = load_trained_on(model)
+    if trained_on is not None:
+        check_not_trained_on(table, trained_on)
+
+
 def report(source: str | os.PathLike[str]) -> Path:
     """Write a run's report again from the files of the run; returns its path."""
     return write_report_of(find_run(Path(source)))
@@ -156,11 +228,15 @@ def judge(
     run: Run, task: Task | None, *, positive: str | None = None, seed: int = 0
 ) -> dict[str, Any]:
     """Evaluate a run's predictions and write `evaluation.json`."""
-    tables = [read_predictions(path) for path in sorted((run.folder / "predictions").glob("*.csv"))]
-    table = pd.concat(tables, ignore_index=True)
-    document = evaluate_predictions(table, task, positive=positive, seed=seed)
+    document = evaluate_predictions(_load_predictions(run), task, positive=positive, seed=seed)
     save_evaluation(document, run.evaluation_path)
     return document
+
+
+def _load_predictions(run: Run) -> pd.DataFrame:
+    """The predictions of all splits of a run as one table."""
+    paths = sorted((run.folder / "predictions").glob("*.csv"))
+    return pd.concat([read_predictions(path) for path in paths], ignore_index=True)
 
 
 def write_report_of(run: Run) -> Path:
@@ -275,6 +351,7 @@ def _bundle(
     ]
     card = {
         "dataset": {"name": dataset.name, "synthetic": dataset.synthetic},
+        "split_digest": facts["split_digest"],
         "training": {**facts["training"], "seed": prepared.plan.seed},
         "versions": facts["versions"],
         "evaluation": {**document, "blocks": blocks},
@@ -282,4 +359,5 @@ def _bundle(
     }
     bundle = Bundle(classifier, classifier.spec, dataset.task, prepared.preprocessing, card)
     save_bundle(run.bundle_path, bundle)
+    save_trained_on(fingerprint_training(dataset.table), run.bundle_path)
     return bundle

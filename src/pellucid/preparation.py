@@ -6,7 +6,7 @@ begin again after a kill. It does not know how weights are found.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.auditing.audit import audit_dataset
+from pellucid.auditing.copies import Copies, find_copies
+from pellucid.auditing.findings import Audit
 from pellucid.data.cache import PixelCache, build_cache, check_readable
 from pellucid.data.index import Dataset
-from pellucid.data.split import assign_splits
-from pellucid.errors import UsageError
+from pellucid.data.split import assign_splits, split_digest
+from pellucid.errors import CheckFailed, UsageError
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.classifier import Classifier, NetworkSpec, build_classifier
 from pellucid.progress import Progress
@@ -36,10 +38,21 @@ from pellucid.training.plan import (
     save_plan,
 )
 
+SAME_PATIENT = (  # what follows when patients stand in more than one split
+    "shared_patients",
+    "shared_studies",
+    "shared_objects",
+    "identical_across_splits",
+    "near_duplicates_across_splits",
+)
+
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked of `train` beside the data: see `train` for each field."""
+    """What the user asked of `train` beside the data: see `train` for each field.
+
+    `allow` are codes of findings of level FAIL to train despite of.
+    """
 
     plan: Path | None = None
     settings: Mapping[str, Any] | None = None
@@ -50,7 +63,14 @@ class Request:
     overwrite: bool = False
     strict: bool = False
     allow_shared_patients: bool = False
+    allow: tuple[str, ...] = ()
+    stratify_by: tuple[str, ...] = ()
     command: str = ""
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The codes of findings that do not stop training."""
+        return (*self.allow, *(SAME_PATIENT if self.allow_shared_patients else ()))
 
 
 @dataclass(frozen=True)
@@ -70,21 +90,23 @@ class Prepared:
 
 
 def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Prepared:
-    """Split, plan, decode and audit; the run folder is made only when all of it has held."""
+    """Split, plan, decode and audit; the run folder is made only when all of it has held.
+
+    Raises `CheckFailed` when the audit finds what makes results wrong and is not allowed.
+    """
     fingerprint = measure_fingerprint(dataset)
     plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
-    dataset, notes = assign_splits(
-        dataset,
-        seed=plan.seed,
-        fractions=plan.fractions,
-        allow_shared_patients=wish.allow_shared_patients,
-    )
     classifier = _build(plan, dataset.task)
+    _split(dataset, plan, wish)  # what cannot be split is refused before anything is decoded
+    prepared = _decode(dataset, (plan, classifier), wish, progress)
+    copies = find_copies(prepared.cache, progress.counter("Comparing pictures"))
+    dataset, notes = _split(dataset, plan, wish, copies)
     for note in notes:
         progress.say(note)
-    prepared = _decode(dataset, (plan, classifier), wish, progress)
-    findings = audit_dataset(dataset, prepared.cache)
+    findings = audit_dataset(dataset, prepared.cache, copies)
     progress.say(findings.describe())
+    check_audit(findings, wish.allowed)
+    prepared = replace(prepared, dataset=dataset)
     readable = int(prepared.cache.readable.sum())
     if wish.overwrite and not wish.resume:
         clear_run(run)
@@ -97,11 +119,42 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
         versions=versions(),
         notes=[*dataset.notes, *notes],
         allow_shared_patients=wish.allow_shared_patients,
+        allowed=list(wish.allow),
+        split_digest=split_digest(dataset.table),
         unreadable=len(dataset.table) - readable,
     )
     run.save_index(dataset.table)
     save_plan(plan, run.plan_path, reasons)
     return prepared
+
+
+def check_audit(audit: Audit, allowed: Collection[str] = ()) -> None:
+    """Raise `CheckFailed` for findings of level FAIL that are not allowed."""
+    failures = audit.failures(allowed)
+    if failures:
+        codes = list(dict.fromkeys(failure.code for failure in failures))
+        options = " ".join(f"--allow {code}" for code in codes)
+        raise CheckFailed(
+            "Training stops where the audit finds what makes results wrong",
+            " ".join(failure.message for failure in failures),
+            f"See the pictures with `pellucid audit DATA --out FOLDER` and mend the data, or train "
+            f"despite it with {options}.",
+        )
+
+
+def _split(
+    dataset: Dataset, plan: Plan, wish: Request, copies: Copies | None = None
+) -> tuple[Dataset, list[str]]:
+    """The dataset with a split for every row; copies of one picture stay in one split."""
+    linked = copies.groups(len(dataset.table)) if copies is not None else None
+    return assign_splits(
+        dataset,
+        seed=plan.seed,
+        fractions=plan.fractions,
+        allow_shared_patients="shared_patients" in wish.allowed,
+        linked=linked,
+        stratify_by=wish.stratify_by,
+    )
 
 
 def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Prepared:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from pellucid.data.frames import Report, expand_files
+from pellucid.data.label_table import join_labels
 from pellucid.data.listing import (
     MANIFEST_ONLY,
     SPLIT_WORDS,
@@ -32,12 +34,17 @@ TABLES = (".csv", ".tsv", ".parquet")
 TARGET = "label"
 
 
-def read_folder(root: Path, choices: Choices) -> Listing:
+def read_folder(root: Path, choices: Choices, progress: Report | None = None) -> Listing:
     """List the images of a folder; the target is called "label" and its classes are the folders.
 
-    `image_id` is the path below `root` with forward slashes; rows stand in natural order. Raises
+    `image_id` is the path below `root` with forward slashes; rows stand in natural order. DICOM
+    files bring their patients and facts, and every frame is a row. With `labels` the folder needs
+    no class folders: every file below it is an image, and the labels come from that table. Raises
     `DataError` when the folder has no class folders or no files in them.
     """
+    if choices.labels:
+        return _read_labelled(root.resolve(), choices, progress)
+    choices.refuse(["join_column"], "a folder without --labels")
     choices.refuse((*MANIFEST_ONLY, "patients"), "a folder with one subfolder a class")
     skipped: Counter[str] = Counter()
     root = root.resolve()
@@ -59,7 +66,29 @@ def read_folder(root: Path, choices: Choices) -> Listing:
     notes = [f"{text.format(n=n)}." for text, n in sorted(skipped.items())]
     notes += _empty_classes(folders, set(table[TARGET]))
     table = table.iloc[order].reset_index(drop=True)
-    return Listing(table, (TARGET,), root.name, notes=notes, labels_checked=True)
+    listing = Listing(table, (TARGET,), root.name, notes=notes, labels_checked=True)
+    expand_files(listing, choices, progress)
+    return listing
+
+
+def _read_labelled(root: Path, choices: Choices, progress: Report | None) -> Listing:
+    """Every file below the folder, with the labels of a table."""
+    choices.refuse(("image_column", "patients"), "a folder with --labels")
+    skipped: Counter[str] = Counter()
+    table_path = Path(choices.labels or "").resolve()
+    paths = [path for path in _files(root, root, skipped) if Path(path) != table_path]
+    if not paths:
+        raise DataError("A folder of images must hold files", f"none below {root}")
+    prefix = len(str(root).rstrip(os.sep)) + 1
+    ids = [path[prefix:].replace(os.sep, "/") for path in paths]
+    order = sorted(range(len(ids)), key=lambda row: natural_key(ids[row]))
+    table = pd.DataFrame({"image_id": ids, "image_path": paths}, dtype=str).iloc[order]
+    table = table.reset_index(drop=True).assign(frame=0)
+    notes = [f"{text.format(n=n)}." for text, n in sorted(skipped.items())]
+    listing = Listing(table, (), root.name, notes=notes)
+    expand_files(listing, choices, progress)
+    join_labels(listing, table_path, choices)
+    return listing
 
 
 def _class_folders(root: Path, skipped: Counter[str]) -> list[tuple[str | None, str, Path]]:

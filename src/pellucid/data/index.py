@@ -15,12 +15,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from pellucid.data.folders import read_folder
+from pellucid.data.frames import UIDS
 from pellucid.data.labels import build_task
 from pellucid.data.listing import RESERVED, Choices, Listing, count
 from pellucid.data.manifest import read_manifest
 from pellucid.data.medmnist import read_archive
 from pellucid.data.medmnist_sets import fetch_medmnist
 from pellucid.data.patients import fill_patients
+from pellucid.data.pseudonyms import Pseudonyms, load_pseudonyms
 from pellucid.errors import DataError, ReadError, UsageError, did_you_mean
 from pellucid.task import Target, Task
 
@@ -101,6 +103,10 @@ def read_dataset(
     patient_pattern: str | None = None,
     split_column: str | None = None,
     patients: str | Path | None = None,
+    labels: str | Path | None = None,
+    join_column: str | None = None,
+    slices: str | None = None,
+    pseudonymise: str | Path | None = None,
     merge: Mapping[str, Sequence[str]] | None = None,
     classes: Sequence[str] | None = None,
     positive: str | None = None,
@@ -116,8 +122,14 @@ def read_dataset(
     new class to the classes it stands for, `classes` is the list of allowed labels, `positive` the
     class whose presence counts as positive. `progress(done, total)` is told of slow steps.
 
+    A folder without class folders takes `labels`, a table joined by PatientID, StudyInstanceUID,
+    SOPInstanceUID or file name (`join_column` says which column). `slices` is the axis of NIfTI
+    volumes, as `axial` or `coronal:4`. `pseudonymise` is a key file: every id is then replaced by a
+    keyed hash; only `image_path`, without which no file is found, stays as it is.
+
     Raises a `DataError` or `UsageError` with one plain message for anything that is wrong.
     """
+    pseudonyms, key_notes = load_pseudonyms(Path(pseudonymise)) if pseudonymise else (None, [])
     choices = Choices(
         image_column=image_column,
         label_columns=[label_columns] if isinstance(label_columns, str) else label_columns,
@@ -125,6 +137,10 @@ def read_dataset(
         patient_pattern=patient_pattern,
         split_column=split_column,
         patients=Path(patients) if patients else None,
+        labels=Path(labels).expanduser() if labels else None,
+        join_column=join_column,
+        slices=slices,
+        pseudonyms=pseudonyms,
         merge=merge or {},
         classes=classes,
         positive=positive,
@@ -134,6 +150,9 @@ def read_dataset(
     known = fill_patients(listing, pattern)
     task = build_task(listing, choices)
     table = _arrange(listing)
+    listing.notes += key_notes
+    if pseudonyms is not None:
+        table = _pseudonymised(table, pseudonyms)
     return Dataset(
         table=table,
         task=task,
@@ -155,13 +174,13 @@ def _list(source: str, choices: Choices, progress: Report | None) -> tuple[Listi
         return read_archive(path, choices), choices
     path = Path(source).expanduser()
     if path.is_dir():
-        return read_folder(path, choices), choices
+        return read_folder(path, choices, progress), choices
     if not path.exists():
         raise DataError("No such folder or file", repr(source), _kinds(source))
     if path.suffix.lower() == ".npz":
         return read_archive(path, choices), choices
     if path.suffix.lower() in MANIFESTS:
-        return read_manifest(path, choices), choices
+        return read_manifest(path, choices, progress), choices
     raise DataError(
         "DATA must be a folder, a manifest (.csv, .parquet) or a MedMNIST archive (.npz)",
         repr(source),
@@ -200,6 +219,14 @@ def _arrange(listing: Listing) -> pd.DataFrame:
     first = list(RESERVED[:-1])
     last = ["split"] if "split" in listing.table else []
     return listing.table[[*first, *listing.targets, *listing.facts, *last]].reset_index(drop=True)
+
+
+def _pseudonymised(table: pd.DataFrame, pseudonyms: Pseudonyms) -> pd.DataFrame:
+    """The table with every id replaced; an image's own id tells no patient apart any more."""
+    kinds = {"patient_id": "patient", "image_id": "image", **dict.fromkeys(UIDS, "uid")}
+    known = {name: kind for name, kind in kinds.items() if name in table}
+    hashed = {name: pseudonyms.of_column(kind, table[name]) for name, kind in known.items()}
+    return table.assign(**hashed)
 
 
 def _is_synthetic(table: pd.DataFrame) -> bool:

@@ -104,6 +104,15 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], text
 
 
+def normal(name: object) -> str:
+    """A column's name without case, spaces and marks, for comparing.
+
+    >>> normal("Study_Instance UID")
+    'studyinstanceuid'
+    """
+    return "".join(letter for letter in str(name).casefold() if letter.isalnum())
+
+
 def some(values: Sequence[object], limit: int = 5) -> str:
     """The first few values of a list, and how many more there are.
 

@@ -2,14 +2,17 @@
 
 Every cell is text: `001` stays `001`, and only an empty cell is missing ("NA" and "None" may be
 classes). Paths are relative to the manifest's folder; a manifest is the user's own list, so it may
-also name absolute paths and folders above itself. Every column without a role is a fact.
-This module opens no image and merges no class.
+also name absolute paths and folders above itself. With a column `frame` a row is a frame of its
+image; without, DICOM objects and NIfTI volumes become as many rows as they have frames. Every
+column without a role is a fact, but for names and dates of birth, which are never kept. An
+`index.csv` that Pellucid wrote is a manifest. This module decodes no image and merges no class.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +20,39 @@ from pathlib import Path
 
 import pandas as pd
 
-from pellucid.data.listing import RESERVED, SPLIT_WORDS, Choices, Listing, count, some
+from pellucid.data.frames import Report, expand_files
+from pellucid.data.listing import (
+    LABELS_ONLY,
+    RESERVED,
+    SPLIT_WORDS,
+    Choices,
+    Listing,
+    count,
+    normal,
+    some,
+)
 from pellucid.errors import ManifestError, UsageError, did_you_mean
+from pellucid.images.reading import split_archive_path
 
 FILE_NAMES = ("filename", "file_name", "filepath", "file_path", "file")
 IMAGE_NAMES = ("image_path", "path", *FILE_NAMES, "image", "image_file", "img_path", "img")
 LABEL_NAMES = ["label", "labels", "class", "diagnosis", "finding", "target"]
 PATIENT_NAMES = ["patient_id", "patientid", "patient", "subject_id", "subjectid", "subject"]
+PERSONAL = (  # what names a person; never kept, wherever it stands
+    "name",
+    "patientname",
+    "patientsname",
+    "firstname",
+    "lastname",
+    "surname",
+    "familyname",
+    "givenname",
+    "birthdate",
+    "patientbirthdate",
+    "patientsbirthdate",
+    "dateofbirth",
+    "dob",
+)
 TAKEN_LATER = ("target", "y_true", *RESERVED)  # columns that a predictions table has of its own
 
 
@@ -35,39 +64,73 @@ class Roles:
     labels: tuple[str, ...]
     patient: str | None
     split: str | None
+    frame: str | None = None
+    image_id: str | None = None
 
     @property
     def columns(self) -> list[str]:
         """Every column with a role."""
-        others = [self.patient, self.split]
+        others = [self.patient, self.split, self.frame, self.image_id]
         return [self.image, *self.labels, *(name for name in others if name)]
 
 
-def read_manifest(path: Path, choices: Choices) -> Listing:
+def read_manifest(path: Path, choices: Choices, progress: Report | None = None) -> Listing:
     """List the images of a manifest.
 
-    `image_id` is the path as the manifest gives it, with forward slashes. Columns that the user
-    did not name are found by their usual names, and a note says which were taken. Raises
-    `ManifestError`.
+    `image_id` is that column of the manifest where its values are unique, else the path as the
+    manifest gives it, with forward slashes. Columns that the user did not name are found by their
+    usual names, and a note says which were taken. Raises `ManifestError`.
     """
     choices.refuse(["patients"], "a manifest (use --patient-column)")
+    choices.refuse(LABELS_ONLY, "a manifest, which has labels of its own")
     table = read_table(path)
     notes: list[str] = []
     roles = _find_roles(table, choices, notes)
-    listing = pd.DataFrame({"image_id": _image_ids(table[roles.image], roles.image)})
-    listing["image_path"] = _locate(listing["image_id"], path)
-    listing["frame"] = 0
-    _check_once(listing)
+    images = _list_images(table, roles, path, choices)
+    labels = _labels(table, roles, notes)
+    facts = other_columns(table.drop(columns=roles.columns), roles.labels, "manifest", notes)
+    rows = pd.concat([images, labels, facts], axis=1)
+    rows = leave_unlabelled(rows, roles.labels, notes)
+    listing = Listing(rows, roles.labels, path.stem, facts=tuple(facts.columns), notes=notes)
+    expand_files(listing, choices, progress)
+    return listing
+
+
+def _list_images(table: pd.DataFrame, roles: Roles, path: Path, choices: Choices) -> pd.DataFrame:
+    """Which images: `image_id`, `image_path` and `frame`, with `file_id` where frames are given."""
+    names = _file_names(table[roles.image], roles.image)
+    images = pd.DataFrame({"image_id": names})
+    images["image_path"] = _locate(names, path, choices)
+    images["frame"] = 0
+    if roles.frame:
+        images["frame"] = _frames(table[roles.frame], roles.frame)
+        many = images["image_path"].duplicated(keep=False)
+        framed = names + "#" + images["frame"].astype(str)
+        images["image_id"] = names.where(~many, framed)
+        # rows of an archive are images of their own, of the same file only by accident
+        archived = names.str.contains(".npz#", regex=False)
+        images["file_id"] = names.where(~archived, images["image_id"])
+    _check_once(images, choices)
+    if roles.image_id:
+        images["image_id"] = table[roles.image_id]
+    return images
+
+
+def _frames(words: pd.Series[str], column: str) -> pd.Series[int]:
+    try:
+        return words.astype(int)
+    except (ValueError, TypeError):
+        raise ManifestError(f"Column {column!r} must hold frames, counted from 0", "none") from None
+
+
+def _labels(table: pd.DataFrame, roles: Roles, notes: list[str]) -> pd.DataFrame:
+    """The columns of labels, patients and splits under the names that they have from here on."""
+    labels = table[list(roles.labels)].copy()
     if roles.patient:
-        listing["patient_id"] = table[roles.patient]
-    for name in roles.labels:
-        listing[name] = table[name]
-    facts = _facts(table, roles, notes)
-    listing = pd.concat([listing, facts], axis=1)
+        labels.insert(0, "patient_id", table[roles.patient])
     if roles.split:
-        listing["split"] = _splits(table[roles.split], roles.split)
-    listing = _labelled(listing, roles.labels, notes)
-    return Listing(listing, roles.labels, path.stem, facts=tuple(facts.columns), notes=notes)
+        labels["split"] = read_splits(table[roles.split], roles.split)
+    return labels
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -132,7 +195,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _find_roles(table: pd.DataFrame, choices: Choices, notes: list[str]) -> Roles:
     columns = list(table.columns)
-    image = choices.image_column or _usual(columns, IMAGE_NAMES)
+    image = choices.image_column or usual(columns, IMAGE_NAMES)
     if not image:
         raise ManifestError(
             "The column of image paths has no usual name",
@@ -141,17 +204,17 @@ def _find_roles(table: pd.DataFrame, choices: Choices, notes: list[str]) -> Role
         )
     labels = tuple(choices.label_columns or ())
     if not labels:
-        labels = (_usual_label(columns),)
+        labels = (usual_label(columns),)
         notes.append(f"The labels are those of column {labels[0]!r}, found by its name.")
     patient = choices.patient_column
     if not patient and not choices.patient_pattern:
-        patient = _usual(columns, PATIENT_NAMES)
+        patient = usual(columns, PATIENT_NAMES)
         if patient:
             notes.append(f"The patients are those of column {patient!r}, found by its name.")
     split = choices.split_column or _usual_split(table)
     if split and not choices.split_column:
         notes.append(f"The splits are those of column {split!r}, found by its name.")
-    roles = Roles(image, labels, patient, split)
+    roles = Roles(image, labels, patient, split, _usual_frame(table), _usual_image_id(table, image))
     _check_roles(roles, columns, choices)
     return roles
 
@@ -182,13 +245,13 @@ def _check_roles(roles: Roles, columns: list[str], choices: Choices) -> None:
         raise UsageError("Patients come from --patient-column or --patient-pattern, not from both")
 
 
-def _usual(columns: Sequence[str], names: Sequence[str]) -> str | None:
+def usual(columns: Sequence[str], names: Sequence[str]) -> str | None:
     """The first column with one of the usual names, in the order of the names."""
     lower = {column.casefold().replace(" ", "_"): column for column in reversed(columns)}
     return next((lower[name] for name in names if name in lower), None)
 
 
-def _usual_label(columns: list[str]) -> str:
+def usual_label(columns: list[str]) -> str:
     """The label column when the user named none; two candidates are not decided by guessing."""
     usual = [name for name in columns if name.casefold() in LABEL_NAMES]
     if len(usual) != 1:
@@ -202,13 +265,26 @@ def _usual_label(columns: list[str]) -> str:
 
 def _usual_split(table: pd.DataFrame) -> str | None:
     """A column "split" whose values are words for splits; any other column "split" is a fact."""
-    name = _usual(list(table.columns), ["split"])
+    name = usual(list(table.columns), ["split"])
     if name and table[name].str.casefold().isin(list(SPLIT_WORDS)).all():
         return name
     return None
 
 
-def _image_ids(paths: pd.Series[str], column: str) -> pd.Series[str]:
+def _usual_frame(table: pd.DataFrame) -> str | None:
+    """A column "frame" of whole numbers; any other column "frame" is a fact."""
+    name = usual(list(table.columns), ["frame"])
+    whole = name is not None and table[name].fillna("").str.fullmatch(r"\d{1,9}").all()
+    return name if whole else None
+
+
+def _usual_image_id(table: pd.DataFrame, image: str) -> str | None:
+    """A column "image_id" whose values differ, as in an index that Pellucid wrote."""
+    unique = "image_id" in table and image != "image_id" and table["image_id"].notna().all()
+    return "image_id" if unique and table["image_id"].is_unique else None
+
+
+def _file_names(paths: pd.Series[str], column: str) -> pd.Series[str]:
     empty = paths.isna()
     if empty.any():
         raise ManifestError(
@@ -219,48 +295,60 @@ def _image_ids(paths: pd.Series[str], column: str) -> pd.Series[str]:
     return slashed.map(os.path.normpath).str.replace(os.sep, "/").astype(str)
 
 
-def _locate(image_ids: pd.Series[str], manifest: Path) -> pd.Series[str]:
+def _locate(names: pd.Series[str], manifest: Path, choices: Choices) -> pd.Series[str]:
     """Absolute paths; raises `ManifestError` with the first files that do not exist."""
     folder = str(manifest.resolve().parent)
-    paths = [os.path.normpath(os.path.join(folder, name)) for name in image_ids]  # noqa: PTH118  many files
+    paths = [os.path.normpath(os.path.join(folder, name)) for name in names]  # noqa: PTH118  many files
     lost = [
         name
-        for name, path in zip(image_ids, paths, strict=True)
-        if not os.path.isfile(path)  # noqa: PTH113  many files
+        for name, path in zip(names, paths, strict=True)
+        if not os.path.isfile(path) and not split_archive_path(path)[0].is_file()  # noqa: PTH113  many files
     ]
     if lost:
         raise ManifestError(
             f"Every image of the manifest must exist below {folder}",
-            f"{len(lost):,} of {len(paths):,} that do not: {some(lost)}",
+            f"{len(lost):,} of {len(paths):,} that do not: {some(choices.show('image', lost))}",
             "Paths are relative to the manifest's folder.",
         )
-    return pd.Series(paths, index=image_ids.index, dtype=str)
+    return pd.Series(paths, index=names.index, dtype=str)
 
 
-def _check_once(listing: pd.DataFrame) -> None:
-    again = listing.loc[listing["image_path"].duplicated(), "image_id"].unique()
-    if len(again):
+def _check_once(images: pd.DataFrame, choices: Choices) -> None:
+    twice = images.duplicated(["image_path", "frame"])
+    again = list(images.loc[twice, "image_id"].unique())
+    if again:
         raise ManifestError(
             "An image has one row (several labels are several columns)",
-            f"{len(again):,} with two or more: {some(list(again))}",
+            f"{len(again):,} with two or more: {some(choices.show('image', again))}",
         )
 
 
-def _facts(table: pd.DataFrame, roles: Roles, notes: list[str]) -> pd.DataFrame:
-    """The other columns; a name that Pellucid's own tables use gets "manifest_" in front."""
-    facts = table.drop(columns=roles.columns).dropna(axis=1, how="all")
-    taken = [*TAKEN_LATER, *roles.labels]
+def other_columns(
+    table: pd.DataFrame, targets: Sequence[str], origin: str, notes: list[str]
+) -> pd.DataFrame:
+    """The columns without a role, as facts.
+
+    Names and dates of birth are dropped; a name that Pellucid's own tables use gets `origin` in
+    front; other cuts (`split_1`, `split_2` …) of the same data are no facts.
+    """
+    personal = [name for name in table if normal(name) in PERSONAL]
+    if personal:
+        notes.append(f"Not kept, since they may name a person: {some(personal)}.")
+    cuts = [name for name in table if re.fullmatch(r"split_\d+", str(name))]
+    facts = table.drop(columns=[*personal, *cuts]).dropna(axis=1, how="all")
+    taken = [*TAKEN_LATER, *targets]
     new = {
-        name: f"manifest_{name}"
+        name: f"{origin}_{name}"
         for name in facts.columns
         if name in taken or name.startswith(("logit_", "probability_"))
     }
     if new:
-        notes.append(f"Renamed, since the name is taken: {some([*new])} (now manifest_…).")
+        notes.append(f"Renamed, since the name is taken: {some([*new])} (now {origin}_…).")
     return facts.rename(columns=new)
 
 
-def _splits(words: pd.Series[str], column: str) -> pd.Series[str]:
+def read_splits(words: pd.Series[str], column: str) -> pd.Series[str]:
+    """The words of a split column as the names of partitions; raises `ManifestError`."""
     splits = words.str.casefold().map(SPLIT_WORDS)
     wrong = words[splits.isna()]
     if len(wrong):
@@ -272,7 +360,9 @@ def _splits(words: pd.Series[str], column: str) -> pd.Series[str]:
     return splits.astype(str)
 
 
-def _labelled(listing: pd.DataFrame, targets: tuple[str, ...], notes: list[str]) -> pd.DataFrame:
+def leave_unlabelled(
+    listing: pd.DataFrame, targets: tuple[str, ...], notes: list[str]
+) -> pd.DataFrame:
     """Leave out rows that have no label for any target."""
     bare = listing[list(targets)].isna().all(axis=1)
     if bare.any():

@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pellucid.data.listing import MANIFEST_ONLY, SPLIT_WORDS, Choices, Listing, count, some
+from pellucid.data.listing import (
+    LABELS_ONLY,
+    MANIFEST_ONLY,
+    SPLIT_WORDS,
+    Choices,
+    Listing,
+    count,
+    some,
+)
 from pellucid.data.manifest import read_table
 from pellucid.data.medmnist_sets import published_classes
 from pellucid.errors import DataError, ManifestError
@@ -31,7 +39,9 @@ def read_archive(path: Path, choices: Choices) -> Listing:
     "1". Classes are called by their numbers unless the file name is that of a published set.
     Raises `DataError` for a file of another kind, `ManifestError` for a wrong table of patients.
     """
-    choices.refuse((*MANIFEST_ONLY, "patient_pattern"), "a MedMNIST archive (use --patients)")
+    choices.refuse(
+        (*MANIFEST_ONLY, *LABELS_ONLY, "patient_pattern"), "a MedMNIST archive (use --patients)"
+    )
     parts = _read_labels(path)
     names = published_classes(path.name)
     width = parts["train"].shape[1]

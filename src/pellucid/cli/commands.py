@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pellucid.cli.data_options import Positive, read_data, takes_data
 from pellucid.errors import CheckFailed, PellucidError, UsageError
 from pellucid.progress import Progress
 
@@ -31,45 +32,14 @@ app = typer.Typer(
     add_completion=False,
 )
 
-DataArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATA",
-        help="A folder with one subfolder a class (split folders above them are honoured), "
-        "a manifest (.csv, .parquet), a MedMNIST .npz or medmnist:NAME, or "
-        "phantom:{chest,breast,oct}.",
-    ),
-]
-ImageColumn = Annotated[str | None, typer.Option(help="Manifest: the column of image paths.")]
-LabelColumn = Annotated[
-    list[str] | None, typer.Option(help="Manifest: a column of labels; repeat for more targets.")
-]
-PatientColumn = Annotated[str | None, typer.Option(help="Manifest: the column of patients.")]
-PatientPattern = Annotated[
-    str | None,
-    typer.Option(
-        metavar="REGEX",
-        help="Regular expression that finds the patient in the file name (its first group, "
-        "if it has one).",
-    ),
-]
-SplitColumn = Annotated[
-    str | None, typer.Option(help="Manifest: the column with train, validation or test.")
-]
-Patients = Annotated[
-    Path | None,
-    typer.Option(help="MedMNIST: a CSV with split, index, patient for each row of the archive."),
-]
-Merge = Annotated[
-    list[str] | None, typer.Option(metavar="NEW=OLD+OLD", help="Merge classes; may be repeated.")
-]
-Positive = Annotated[
-    str | None, typer.Option(metavar="CLASS", help="The class that counts as positive.")
-]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document; no progress is shown.")
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice.")]
+StratifyBy = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN", help="Balance the splits by this column too; repeatable."),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -111,47 +81,73 @@ def demo(
 
 
 @app.command()
+@takes_data
 def audit(
-    data: DataArgument,
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
-    patient_column: PatientColumn = None,
-    patient_pattern: PatientPattern = None,
-    split_column: SplitColumn = None,
-    patients: Patients = None,
-    merge: Merge = None,
-    positive: Positive = None,
-    out: Annotated[Path | None, typer.Option(help="Write the findings to this file.")] = None,
+    chosen: dict[str, Any],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A folder for audit.html, audit.json and index.csv, or a .json file."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What is wrong with the data; exit code 1 when a finding is a FAIL."""
     from pellucid import pipeline
 
-    dataset = _read(locals())
-    findings = pipeline.audit(dataset, Progress(quiet=as_json))
-    if out:
-        findings.save(out)
+    dataset = read_data(chosen, as_json)
+    only_json = out is not None and out.suffix == ".json"
+    found = pipeline.audit(
+        dataset, out=None if only_json else out, progress=Progress(quiet=as_json)
+    )
+    if out is not None and only_json:
+        found.save(out)
     if as_json:
-        _print_json(findings.to_json())
+        _print_json(found.to_json())
     else:
         typer.echo(dataset.describe())
-        typer.echo(findings.describe())
-    if findings.failed:
+        typer.echo(found.describe())
+        if out is not None:
+            typer.echo(out if only_json else out / "audit.html")
+    if found.failed:
         raise CheckFailed("The audit has findings of level FAIL")
 
 
 @app.command()
+@takes_data
+def split(
+    chosen: dict[str, Any],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The manifest (.csv) to write.")],
+    folds: Annotated[int | None, typer.Option(min=2, help="That many folds by patient.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Deal the folds so often.")] = 1,
+    leave_out: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="One split a value, such as a site.")
+    ] = None,
+    stratify_by: StratifyBy = None,
+    seed: Seed = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the file.")] = False,
+) -> None:
+    """Write a manifest with splits by patient, for `train FILE --split-column split_1`."""
+    _refuse_existing(out, overwrite)
+    from pellucid import pipeline
+
+    notes = pipeline.split(
+        read_data(chosen),
+        out,
+        folds=folds,
+        repeats=repeats,
+        leave_out=leave_out,
+        stratify_by=tuple(stratify_by or ()),
+        seed=seed or 0,
+    )
+    for note in notes:
+        typer.echo(note)
+    typer.echo(out)
+
+
+@app.command()
+@takes_data
 def train(
-    data: DataArgument,
+    chosen: dict[str, Any],
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to write.")],
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
-    patient_column: PatientColumn = None,
-    patient_pattern: PatientPattern = None,
-    split_column: SplitColumn = None,
-    patients: Patients = None,
-    merge: Merge = None,
-    positive: Positive = None,
     two_logits: Annotated[
         bool, typer.Option(help="Two logits and softmax for a target of two classes.")
     ] = False,
@@ -163,13 +159,29 @@ def train(
     weights: Annotated[
         str | None, typer.Option(metavar="FILE|imagenet", help="Pretrained weights.")
     ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|CENTER,WIDTH",
+            help="Grey window: lung, mediastinum, bone, brain, liver, or two numbers.",
+        ),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Wall time for training with validation: 90s, 10m, 2h.")
     ] = None,
+    external: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="A second dataset, read alike: the external test."),
+    ] = None,
+    stratify_by: StratifyBy = None,
     seed: Seed = None,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier run.")] = False,
     strict: Annotated[bool, typer.Option(help="Stop at the first unreadable image.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Train despite this FAIL of the audit; repeatable."),
+    ] = None,
     allow_shared_patients: Annotated[
         bool, typer.Option(help="Train although the given splits share patients.")
     ] = False,
@@ -180,11 +192,14 @@ def train(
     from pellucid.training.plan import parse_overrides
 
     wanted = parse_overrides(settings or [])
-    if weights is not None:
-        wanted["weights"] = weights
+    wanted.update({"weights": weights} if weights is not None else {})
+    wanted.update({"window": window} if window is not None else {})
     with _resumable():
+        dataset = read_data({**chosen, "two_logits": two_logits}, as_json)
+        if external is not None:
+            dataset = _with_external(dataset, {**chosen, "data": external}, allow_shared_patients)
         run = pipeline.train(
-            _read(locals()),
+            dataset,
             out,
             plan=plan,
             settings=wanted,
@@ -193,7 +208,9 @@ def train(
             resume=resume,
             overwrite=overwrite,
             strict=strict,
+            allow=tuple(allow or ()),
             allow_shared_patients=allow_shared_patients,
+            stratify_by=tuple(stratify_by or ()),
             command=_command(),
             progress=Progress(quiet=as_json),
         )
@@ -206,6 +223,10 @@ def evaluate(
         Path, typer.Argument(metavar="RUN|PREDICTIONS", help="A run, or a .csv or .parquet table.")
     ],
     positive: Positive = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="For a table: the bundle or run that made it, to check its patients."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="For a table: the folder for evaluation and report.")
     ] = None,
@@ -216,7 +237,7 @@ def evaluate(
     from pellucid import pipeline
     from pellucid.evaluation.document import describe_evaluation
 
-    document = pipeline.evaluate(source, out=out, positive=positive, seed=seed or 0)
+    document = pipeline.evaluate(source, out=out, model=model, positive=positive, seed=seed or 0)
     if as_json:
         _print_json(document)
         return
@@ -235,8 +256,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Probabilities for new images; exit code 1 when some could not be read."""
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists", remedy="Choose another --out or add --overwrite.")
+    _refuse_existing(out, overwrite)
     from pellucid.evaluation.predictions import save_predictions
     from pellucid.prediction import predict as predict_images
 
@@ -280,20 +300,16 @@ def main() -> None:
         sys.exit(0)
 
 
-def _read(options: dict[str, Any]) -> Dataset:
-    """The dataset that a command's options describe."""
-    from pellucid.data.index import read_dataset
-    from pellucid.task import parse_merge
+def _with_external(dataset: Dataset, chosen: dict[str, Any], allow_shared: bool) -> Dataset:
+    """The dataset with a second one, read with the same options, as its external test."""
+    from pellucid.data.external import with_external
 
-    names = ("image_column", "patient_column", "patient_pattern", "split_column", "patients")
-    chosen: dict[str, Any] = {name: options[name] for name in (*names, "positive")}
-    return read_dataset(
-        options["data"],
-        label_columns=options["label_column"],
-        merge=parse_merge(options["merge"] or []),
-        two_logits=options.get("two_logits", False),
-        **chosen,
-    )
+    return with_external(dataset, read_data(chosen), allow_shared_patients=allow_shared)
+
+
+def _refuse_existing(out: Path, overwrite: bool) -> None:
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists", remedy="Choose another --out or add --overwrite.")
 
 
 @contextmanager
