@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from decoded import noise
 from PIL import Image
 
+from decoded import noise
 from pellucid.auditing.findings import Audit, Finding
 from pellucid.errors import UsageError
 from pellucid.reporting.audit_page import write_audit_page

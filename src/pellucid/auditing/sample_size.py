@@ -138,6 +138,6 @@ def _remedy(dataset: Dataset, n: int, expected: Expected) -> str:
     needed = math.ceil(n * (expected.auroc / WANTED) ** 2 / 10) * 10
     noun = "patients" if dataset.patients_known else "images"
     return (
-        f"Test on about {needed:,} {noun} in all for ±{WANTED:.2f}, use folds, or state the interval "
-        "with every figure."
+        f"Test on about {needed:,} {noun} in all for ±{WANTED:.2f}, use folds, or state the "
+        "interval with every figure."
     )

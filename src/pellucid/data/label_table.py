@@ -61,8 +61,8 @@ def join_labels(listing: Listing, path: Path, choices: Choices) -> None:
     listing.notes += _unmatched(listing.table, rows, join, choices)
     matched = join.values.isin(rows.index)
     images = listing.table[matched].reset_index(drop=True)
-    found = rows.reindex(join.values[matched]).reset_index()
-    _add(listing, images, (found.drop(columns=join.column), targets), choices)
+    found = rows.reindex(join.values[matched].to_numpy()).reset_index(drop=True)
+    _add(listing, images, (found, targets), choices)
 
 
 def _targets(table: pd.DataFrame, choices: Choices) -> tuple[str, ...]:
@@ -187,7 +187,10 @@ def _add(
         images = images.assign(patient_id=rows[choices.patient_column])
     if split:
         images = images.assign(split=read_splits(rows[split], split))
-    facts = other_columns(rows.drop(columns=[*targets, *roles]), targets, "labels", listing.notes)
+    keys = {name for names in KEYS.values() for name in names}
+    ids = [name for name in rows if normal(name) in keys and name not in (*targets, *roles)]
+    others = rows.drop(columns=[*targets, *roles, *ids])
+    facts = other_columns(others, targets, "labels", listing.notes)
     own = {normal(name) for name in facts}
     kept = tuple(name for name in listing.facts if normal(name) not in own)
     images = images.drop(columns=[name for name in listing.facts if name not in kept])
