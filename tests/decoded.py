@@ -24,7 +24,7 @@ def make_dataset(n: int = 80, **columns: Any) -> Dataset:
     table["image_path"] = table["image_id"]
     table["frame"] = 0
     table["patient_id"] = [f"p{row}" for row in range(n)]
-    table["label"] = ["ill", "well"] * (n // 2)
+    table["label"] = (["ill", "well"] * n)[:n]
     roles = [*table.columns, "split"]
     for name, values in columns.items():
         table[name] = values

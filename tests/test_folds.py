@@ -71,8 +71,58 @@ def test_one_site_left_out() -> None:
         assert {"train", "validation"} <= set(splits)
     with pytest.raises(UsageError, match="no such column"):
         leave_one_out(dataset, "sites")
-    with pytest.raises(UsageError, match="at least two values"):
+    with pytest.raises(UsageError, match="needs 2 to 200 values, got north"):
         leave_one_out(make_dataset(80, site="north"), "site")
+
+
+def test_copies_stay_in_one_fold_and_on_one_side() -> None:
+    dataset = cohort()
+    linked = np.arange(180)
+    linked[[2, 52, 100]] = 2  # of p01, p26 and p50
+    copies = dataset.table["patient_id"].isin(["p01", "p26", "p50"])
+    assert folds_by_patient(dataset, 5, linked=linked)[copies].nunique() == 1
+    table, _ = cut_into_folds(dataset, 5, linked=linked)
+    assert all(table.loc[copies, f"split_{number}"].nunique() == 1 for number in range(1, 6))
+    table, notes = leave_one_out(dataset, "site", linked=linked)
+    sites = dataset.table.loc[copies, "site"]
+    assert sites.nunique() > 1
+    for number, site in enumerate(["north", "south", "west"], start=1):
+        assert table.loc[copies, f"split_{number}"].nunique() == 1
+        if site in set(sites):
+            assert (table.loc[copies, f"split_{number}"] == "test").all()
+            assert "elsewhere" in notes[number - 1]
+
+
+def test_validation_is_balanced_by_what_is_asked() -> None:
+    dataset = cohort(300)
+    dataset.table["sex"] = np.where(np.arange(600) // 2 % 4 == 0, "F", "M")
+    table, _ = leave_one_out(dataset, "site", stratify_by=["sex"])
+    part = table[table["split_1"] != "test"].drop_duplicates("patient_id")
+    counts = pd.crosstab([part["label"], part["sex"]], part["split_1"])
+    off = counts["validation"] - counts.sum(axis=1) * 15 / 85
+    assert off.abs().max() <= 1.5
+
+
+def test_a_site_that_cannot_be_left_out() -> None:
+    only = make_dataset(80, site=["north", "south"] * 40)  # labels alternate as well
+    with pytest.raises(SplitError, match="Without site north, every class must be left"):
+        leave_one_out(only, "site")
+    sites = ["south"] + ["north"] * 39 + ["south"] * 40
+    few = make_dataset(80, site=sites, label=["ill"] * 20 + ["well"] * 60)
+    with pytest.raises(SplitError, match=r"Without site north, every class needs.*1 patient"):
+        leave_one_out(few, "site")
+    with pytest.raises(UsageError, match="needs 2 to 200 values, got a0, a1, a10 and 297 more"):
+        leave_one_out(make_dataset(300, age=[f"a{row}" for row in range(300)]), "age")
+    with pytest.raises(UsageError, match="at least once"):
+        cut_into_folds(cohort(), 5, repeats=0)
+
+
+def test_images_without_a_site_are_left_out_together() -> None:
+    dataset = cohort()
+    dataset.table.loc[dataset.table["site"] == "west", "site"] = None
+    table, notes = leave_one_out(dataset, "site")
+    assert notes[0].startswith("split_1: test is site (none) (")
+    assert (table.loc[table["site"].isna(), "split_1"] == "test").all()
 
 
 def test_the_table_is_a_manifest(tmp_path: Path) -> None:

@@ -219,6 +219,93 @@ def test_a_site_is_balanced_within_each_class() -> None:
         split_by_patient(dataset, stratify_by=["sites"])
 
 
+@pytest.mark.parametrize("n_sites", [1, 50, 100, 200, 400])
+def test_many_small_strata_do_not_add_up_to_a_class_that_train_keeps(n_sites: int) -> None:
+    dataset = make(["ill", "well"] * 200, [f"p{row}" for row in range(400)])
+    dataset.table["site"] = [f"s{row // 2 % n_sites}" for row in range(400)]
+    splits = split_by_patient(dataset, stratify_by=["site"])
+    counts = pd.crosstab(dataset.table["label"], splits)
+    assert (counts - np.array([30, 140, 30])).abs().to_numpy().max() <= 1
+
+
+def test_findings_together_keep_their_shares() -> None:
+    random = np.random.default_rng(0)
+    shares = np.geomspace(0.2, 0.01, 8)
+    dataset = make(["a", "b"] * 1000)
+    for number, share in enumerate(shares):
+        dataset.table[f"finding{number}"] = np.where(random.random(2000) < share, "1", "0")
+    names = [f"finding{number}" for number in range(8)]
+    task = Task(targets=tuple(Target(name=name, classes=("0", "1")) for name in names))
+    splits = split_by_patient(replace(dataset, task=task))
+    for name in names:
+        ill = splits[dataset.table[name] == "1"]
+        assert abs((ill == "test").sum() - 0.15 * len(ill)) <= 4  # patients
+
+
+def test_the_seed_reaches_every_patient() -> None:
+    images = ["big"] * 40 + [f"p{row}" for row in range(99)]
+    dataset = make(["ill"] * 40 + ["ill", "well", "well"] * 33, images)
+    found = {split_by_patient(dataset, seed=seed).iloc[0] for seed in range(40)}
+    assert found == {"train", "validation", "test"}
+    rare = make(["rare"] * 4 + ["common"] * 50)
+    where = [split_by_patient(rare, seed=seed).iloc[:4].tolist() for seed in range(60)]
+    for patient in range(4):
+        assert {splits[patient] for splits in where} == {"train", "validation", "test"}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    patients=st.lists(st.integers(0, 40), min_size=60, max_size=120),
+    links=st.lists(st.tuples(st.integers(0, 59), st.integers(0, 59)), max_size=20),
+    seed=st.integers(0, 1000),
+)
+def test_linked_strata_in_any_order(
+    patients: list[int], links: list[tuple[int, int]], seed: int
+) -> None:
+    n = len(patients)
+    dataset = make(["a", "b"] * (n // 2) + ["a"] * (n % 2), [f"p{name}" for name in patients])
+    dataset.table["site"] = [f"s{row % 7}" if row % 5 else None for row in range(n)]
+    linked = np.arange(n)
+    for first, second in links:
+        linked[linked == linked[second]] = linked[first]
+    options = {"seed": seed, "stratify_by": ["site"]}
+    try:
+        splits = split_by_patient(dataset, linked=linked, **options)  # type: ignore[arg-type]
+    except SplitError:
+        whole = dataset.table.assign(linked=linked)  # too few, and few are linked
+        assert whole.groupby("label")[["patient_id", "linked"]].nunique().to_numpy().min() < 20
+        return
+    table = dataset.table.assign(split=splits)
+    assert shared_patients(table) == []
+    assert table.groupby(linked)["split"].nunique().max() == 1
+    assert set(splits) == {"train", "validation", "test"}
+    order = np.random.default_rng(seed).permutation(n)
+    shuffled = replace(dataset, table=dataset.table.iloc[order])
+    names = 7919 * linked[order] % 1009 - 500  # what a group is called does not matter
+    again = split_by_patient(shuffled, linked=names, **options)  # type: ignore[arg-type]
+    assert again.sort_index().equals(splits)
+
+
+def test_many_linked_patients_stand_where_there_is_room() -> None:
+    dataset = make(["a", "b"] * 100)
+    linked = np.where(np.arange(200) < 120, 0, np.arange(200))
+    splits = split_by_patient(dataset, linked=linked)
+    assert splits.value_counts().to_dict() == {"train": 140, "validation": 30, "test": 30}
+    assert set(splits.iloc[:120]) == {"train"}
+
+
+def test_patients_who_share_all_pictures_are_one_patient() -> None:
+    dataset = make(["rare"] * 4 + ["common"] * 50)
+    linked = np.where(np.arange(54) < 4, 0, np.arange(54))
+    with pytest.raises(SplitError, match=r"'rare' of 'label' with 1 patient .*count as one"):
+        split_by_patient(dataset, linked=linked)
+
+
+def test_linked_must_have_a_group_a_row() -> None:
+    with pytest.raises(UsageError, match="one group a row"):
+        split_by_patient(cohort(), linked=np.zeros(3, dtype=np.int64))
+
+
 def hash_of(name: str) -> int:
     return int(name[1:]) * 2654435761 % 2**32
 

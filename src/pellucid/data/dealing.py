@@ -1,18 +1,20 @@
 """Dealing patients to parts: by class, by seed, and never two halves of one patient.
 
 The deal depends on the patients' ids, the seed and the labels, never on the order of files. Parts
-are sized in patients; since patients are dealt in the order of how many images they have, images
-follow. Knows counts and shares; it does not know what the parts are for.
+are sized in patients; since patients with about as many images stand side by side when they are
+dealt, images follow. Knows counts and shares; it does not know what the parts are for.
 
 Sources: Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data" (ECML PKDD
-2011), with patients in the place of examples and the rarest class first; within a class parts take
-turns by the method of Webster and Sainte-Laguë, so that the shares hold at every moment.
+2011), with patients in the place of examples and the rarest label first; a patient goes where all
+of its labels together are least ahead (Pocock and Simon, "Sequential treatment assignment with
+balancing for prognostic factors", Biometrics 1975), so that many small strata cannot add up to a
+class that one part keeps; for a single label that is the method of Webster and Sainte-Laguë.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,23 +22,40 @@ import numpy.typing as npt
 import pandas as pd
 
 from pellucid.data.index import Dataset
+from pellucid.data.linking import Ints, link_rows
 from pellucid.data.listing import count, some
 from pellucid.errors import SplitError, UsageError
 
-Ints = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class _Units:
-    """What goes to one part as a whole: a patient, or patients who share a picture.
+    """What goes to one part as a whole, see `linking`, with the labels it has.
 
-    `images` (n_units, n_labels) counts images by label; the last column is every image. The first
-    `n_classes` labels are classes, the others strata. `patients` (n_units,) counts patients.
+    The labels of unit i are `labels[start[i] : start[i + 1]]`, ascending: classes come first,
+    strata after them, and the last label is one that every patient has. `n_patients` says how many
+    patients of the unit have each of these labels.
     """
 
-    images: Ints
-    patients: Ints
-    n_classes: int
+    labels: Ints
+    n_patients: Ints
+    start: Ints
+    n_labels: int
+    n_images: Ints
+    keys: Keys
+
+    def of(self, unit: int) -> slice:
+        """Where the labels of one unit stand."""
+        return slice(self.start[unit], self.start[unit + 1])
+
+    def owners(self) -> Ints:
+        """The unit of each entry of `labels`."""
+        return np.repeat(np.arange(len(self.keys)), np.diff(self.start))
+
+    def frequency(self) -> Ints:
+        """How many units have each label (n_labels,)."""
+        return np.bincount(self.labels, minlength=self.n_labels)
 
 
 def deal(
@@ -47,65 +66,41 @@ def deal(
     linked: Ints | None = None,
     stratify_by: Sequence[str] = (),
 ) -> Ints:
-    """The part (n,) of each row; `shares` are of patients and add up to 1.
+    """The part (n,) of each row; `shares` are of patients, positive, and add up to 1.
 
-    Rows with equal labels in `linked` (n,) stay in one part, and so do all rows of their patients.
+    Rows with equal values in `linked` (n,) stay in one part, and so do all rows of their patients.
     `stratify_by` are columns whose values are balanced within each class as well. Raises
     `SplitError` when a class has fewer patients than there are parts.
     """
-    codes, patients = pd.factorize(dataset.table["patient_id"].astype(str), sort=True)
-    unit_of_patient = _link(codes.astype(np.int64), len(patients), linked)
-    row_unit = unit_of_patient[codes]
-    n_units = int(unit_of_patient.max()) + 1
-    classes = _class_columns(dataset)
-    _check_enough(dataset, classes, codes, len(shares))
-    columns = [*classes, *_strata(dataset, stratify_by)]
-    units = _Units(_images(columns, row_unit, n_units), np.bincount(unit_of_patient), len(classes))
-    keys = np.full(n_units, np.iinfo(np.uint64).max, dtype=np.uint64)
-    np.minimum.at(keys, unit_of_patient, _keys(seed, patients))
-    size = np.log2(np.maximum(units.images[:, -1], 1)).astype(np.int64)
-    order = np.lexsort((keys, -size))  # by size in powers of two, else as the seed says
-    part = np.empty(n_units, dtype=np.int64)
-    in_order = _Units(units.images[order], units.patients[order], units.n_classes)
-    part[order] = _represent(in_order, _take_turns(in_order, shares), len(shares))
-    return part[row_unit]
+    columns = [*_class_columns(dataset), *_strata(dataset, stratify_by)]
+    units, row_unit = _gather(dataset.table, columns, seed, linked)
+    _check_enough(dataset, units.frequency(), len(shares))
+    n_classes = sum(len(target.classes) for target in dataset.task.targets)
+    part = _take_turns(units, np.asarray(shares))
+    return _represent(units, part, (len(shares), n_classes))[row_unit]
 
 
-def _keys(seed: int | str, patients: pd.Index) -> npt.NDArray[np.uint64]:
+def _keys(seed: int | str, names: Iterable[object]) -> Keys:
     """The place of each patient in the shuffled line, whoever else stands in it."""
-    digests = (hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8) for name in patients)
-    return np.frombuffer(b"".join(digest.digest() for digest in digests), dtype="<u8")
+    start = hashlib.blake2b(f"{seed}:".encode(), digest_size=8)
+
+    def key(name: object) -> bytes:
+        digest = start.copy()
+        digest.update(str(name).encode("utf-8", "surrogateescape"))
+        return digest.digest()
+
+    return np.frombuffer(b"".join(map(key, names)), dtype="<u8").astype(np.uint64)
 
 
-def _link(codes: Ints, n_patients: int, linked: Ints | None) -> Ints:
-    """The unit of each patient (n_patients,): patients linked through rows are one unit."""
-    if linked is None:
-        return np.arange(n_patients, dtype=np.int64)
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    _, groups = np.unique(linked, return_inverse=True)
-    n_nodes = n_patients + int(groups.max()) + 1
-    links = coo_matrix(
-        (np.ones(len(codes)), (codes, n_patients + groups)), shape=(n_nodes, n_nodes)
-    )
-    labels = connected_components(links, directed=False)[1][:n_patients]
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
-
-
-def _class_columns(dataset: Dataset) -> list[npt.NDArray[np.bool_]]:
-    """One column (n,) for each class of each target: which rows have it."""
+def _class_columns(dataset: Dataset) -> list[tuple[Ints, int]]:
+    """The class (n,) of each row, -1 where it is missing, and how many there are, by target."""
     codes = dataset.codes()
-    return [
-        codes[:, number] == label
-        for number, target in enumerate(dataset.task.targets)
-        for label in range(len(target.classes))
-    ]
+    targets = enumerate(dataset.task.targets)
+    return [(codes[:, number], len(target.classes)) for number, target in targets]
 
 
-def _strata(dataset: Dataset, stratify_by: Sequence[str]) -> list[npt.NDArray[np.bool_]]:
-    """One column (n,) for each class together with each value of the columns asked for."""
-    columns = []
+def _strata(dataset: Dataset, stratify_by: Sequence[str]) -> Iterator[tuple[Ints, int]]:
+    """Each class together with each value of a column that occurs with it, numbered likewise."""
     for name in stratify_by:
         if name not in dataset.table:
             raise UsageError(
@@ -113,72 +108,137 @@ def _strata(dataset: Dataset, stratify_by: Sequence[str]) -> list[npt.NDArray[np
                 repr(name),
                 f"Columns: {some(list(dataset.table.columns), 20)}.",
             )
-        values = pd.factorize(dataset.table[name].fillna("").astype(str), sort=True)[0]
-        for column in _class_columns(dataset):
-            columns += [column & (values == value) for value in range(values.max() + 1)]
-    return columns
+        values = pd.factorize(dataset.table[name].astype(object).fillna("").astype(str))[0]
+        for classes, n_classes in _class_columns(dataset):
+            both = np.where(classes >= 0, values.astype(np.int64) * n_classes + classes, -1)
+            known, numbers = np.unique(both, return_inverse=True)
+            first = int(known[0] < 0)  # the missing ones
+            yield numbers.astype(np.int64) - first, len(known) - first
 
 
-def _images(columns: Sequence[npt.NDArray[np.bool_]], row_unit: Ints, n_units: int) -> Ints:
-    """Images (n_units, n_labels + 1) by label; the last column is every image."""
-    counts = [np.bincount(row_unit[column], minlength=n_units) for column in columns]
-    return np.stack([*counts, np.bincount(row_unit, minlength=n_units)], axis=1).astype(np.int64)
+def _gather(
+    table: pd.DataFrame, columns: Sequence[tuple[Ints, int]], seed: int | str, linked: Ints | None
+) -> tuple[_Units, Ints]:
+    """The units with their labels, and the unit (n,) of each row."""
+    row_unit, unit_of_patient, patients = link_rows(table, linked)
+    row_patient = pd.factorize(table["patient_id"].astype(str))[0].astype(np.int64)
+    n_units, n_labels = int(unit_of_patient.max()) + 1, sum(n for _, n in columns) + 1
+    pairs, offset = [unit_of_patient * n_labels + (n_labels - 1)], 0
+    for numbers, n in columns:
+        known = numbers >= 0
+        pair = np.unique(row_patient[known] * n_labels + (numbers[known] + offset))
+        pairs.append(unit_of_patient[pair // n_labels] * n_labels + pair % n_labels)
+        offset += n
+    found, n_patients = np.unique(np.concatenate(pairs), return_counts=True)
+    of_unit = np.bincount(found // n_labels, minlength=n_units)
+    start = np.concatenate([[0], np.cumsum(of_unit)])
+    keys = np.full(n_units, np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(keys, unit_of_patient, _keys(seed, patients))
+    n_images = np.bincount(row_unit)
+    return _Units(found % n_labels, n_patients, start, n_labels, n_images, keys), row_unit
 
 
-def _check_enough(
-    dataset: Dataset, classes: Sequence[npt.NDArray[np.bool_]], codes: Ints, n_parts: int
-) -> None:
+def _check_enough(dataset: Dataset, frequency: Ints, n_parts: int) -> None:
     names = [(target.name, label) for target in dataset.task.targets for label in target.classes]
-    few = []
-    for (name, label), column in zip(names, classes, strict=True):
-        n = len(np.unique(codes[column]))
-        if 0 < n < n_parts:
-            few.append(f"class {label!r} of {name!r} with {count(n, 'patient')}")
+    few = [
+        f"class {label!r} of {name!r} with {count(int(n), 'patient')}"
+        for (name, label), n in zip(names, frequency, strict=False)
+        if 0 < n < n_parts
+    ]
     if few:
         raise SplitError(
             f"Every class needs at least {n_parts} patients to stand in each of {n_parts} parts",
-            some(few),
+            f"{some(few)} (patients who share a picture count as one)",
             "Merge the class into another (--merge), or add patients.",
         )
 
 
-def _take_turns(units: _Units, shares: Sequence[float]) -> Ints:
-    """The part of each unit (n_units,), the rarest label first; units are in the seed's order."""
-    n_units, n_labels = units.images.shape
-    labels_of = [np.flatnonzero(row).tolist() for row in units.images]
-    weights = units.patients.tolist()
-    dealt = [[0.0] * n_labels for _ in shares]  # patients so far, by part and label
-    part = np.full(n_units, -1, dtype=np.int64)
-    places = list(range(len(shares)))
-    rarest = np.argsort((units.images[:, :-1] > 0).sum(axis=0), kind="stable")
-    for label in [*rarest.tolist(), n_labels - 1]:
-        for unit in np.flatnonzero((part < 0) & (units.images[:, label] > 0)).tolist():
-            half = weights[unit] / 2
-            chosen = min(
-                places,
-                key=lambda k: (  # who would be least ahead of its share
-                    (dealt[k][label] + half) / shares[k],
-                    (dealt[k][-1] + half) / shares[k],
-                ),
-            )
-            part[unit] = chosen
-            for other in labels_of[unit]:
-                dealt[chosen][other] += weights[unit]
+def _take_turns(units: _Units, shares: npt.NDArray[np.float64]) -> Ints:
+    """The part (n_units,) of each unit: group by group of equal labels, the rarest label first."""
+    order, ends = _line_up(units)
+    part = np.empty(len(order), dtype=np.int64)
+    dealt = np.zeros((len(shares), units.n_labels))  # patients so far
+    for first, end in zip([0, *ends[:-1]], ends, strict=True):
+        place = units.of(order[first])
+        labels, patients = units.labels[place], units.n_patients[place]
+        taken, step = dealt[:, labels] @ patients, float(patients @ patients)
+        chosen = _next_parts(taken, step, shares, end - first)
+        part[order[first:end]] = chosen
+        dealt[:, labels] += np.outer(np.bincount(chosen, minlength=len(shares)), patients)
     return part
 
 
-def _represent(units: _Units, part: Ints, n_parts: int) -> Ints:
-    """Move single units until every class stands in every part, where that can be done."""
-    has = units.images[:, : units.n_classes] > 0
-    for label in np.argsort(has.sum(axis=0), kind="stable"):
-        for empty in range(n_parts):
-            inside = np.bincount(part[has[:, label]], minlength=n_parts)
-            if inside[empty] or inside.max() < 2:
-                continue
-            giver = int(inside.argmax())
-            left = has[part == giver].sum(axis=0)  # units of each class that the giver has
-            candidates = np.flatnonzero(has[:, label] & (part == giver))
-            spare = [unit for unit in candidates if (left[has[unit]] > 1).all()]
+def _line_up(units: _Units) -> tuple[Ints, list[int]]:
+    """The order of the units, and where each group of equal labels ends.
+
+    Many linked patients come first, while there is room for them everywhere; then the rarest label.
+    Within a group units stand by size in powers of two, so that each part gets its share of large
+    ones, and the line begins at a random place, so that each may come into any part.
+    """
+    starts = units.start[:-1]
+    signs = _keys("label", range(units.n_labels))[units.labels] * units.n_patients.astype(np.uint64)
+    _, group = np.unique(np.add.reduceat(signs, starts), return_inverse=True)
+    group_key = np.full(int(group.max()) + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(group_key, group, units.keys)
+    rarity = np.minimum.reduceat(units.frequency()[units.labels], starts)
+    most = -units.n_patients[units.start[1:] - 1]
+    doublings = np.log2(units.n_images).astype(np.int64)
+    order = np.lexsort((units.keys, doublings, group_key[group], rarity, most))
+    ends = np.append(np.flatnonzero(np.diff(group[order])) + 1, len(order))
+    sizes = np.diff(ends, prepend=0)
+    begin = np.repeat(ends - sizes, sizes)
+    turned = (group_key[group[order]] % np.repeat(sizes, sizes).astype(np.uint64)).astype(np.int64)
+    place = np.arange(len(order)) - begin + turned
+    line = np.empty_like(order)
+    line[begin + place % np.repeat(sizes, sizes)] = order
+    return line, ends.tolist()
+
+
+def _next_parts(
+    taken: npt.NDArray[np.float64], step: float, shares: npt.NDArray[np.float64], n: int
+) -> Ints:
+    """The parts (n,) of n equal units, one after the other to the part least ahead of its share.
+
+    `taken` (n_parts,) is what each part has, `step` what one unit adds. The part that is least
+    ahead after each turn is that of the n smallest values of (taken + step (turn + ½)) / share.
+    """
+    if n == 1:
+        return np.array([np.argmin((taken + step / 2) / shares)])
+    last = step * (n + len(shares)) + taken.sum()  # by here at least n turns have come
+    turns = np.clip((last * shares - taken) / step + 1, 0, n).astype(np.int64)
+    parts = np.repeat(np.arange(len(shares)), turns)
+    turn = np.arange(len(parts)) - np.repeat(np.cumsum(turns) - turns, turns)
+    ahead = (taken[parts] + step * (turn + 0.5)) / shares[parts]
+    return np.asarray(parts[np.argsort(ahead, kind="stable")[:n]], dtype=np.int64)
+
+
+def _represent(units: _Units, part: Ints, size: tuple[int, int]) -> Ints:
+    """Move single units until every class stands in every part, where that can be done.
+
+    `size` is the number of parts and of classes.
+    """
+    (n_parts, n_classes), owners = size, units.owners()
+    inside = np.zeros((units.n_labels, n_parts), dtype=np.int64)
+    np.add.at(inside, (units.labels, part[owners]), 1)
+    frequency = units.frequency()[:n_classes]
+    for label in np.argsort(frequency, kind="stable").tolist():
+        for empty in np.flatnonzero(inside[label] == 0).tolist() if frequency[label] else ():
+            giver = int(inside[label].argmax())
+            mine = owners[units.labels == label]
+            spare = [
+                unit
+                for unit in mine[part[mine] == giver].tolist()
+                if (inside[_classes(units, unit, n_classes), giver] > 1).all()
+            ]
             if spare:
-                part[min(spare, key=lambda unit: units.images[unit, -1])] = empty
+                moved = min(spare, key=units.keys.__getitem__)
+                inside[units.labels[units.of(moved)], giver] -= 1
+                inside[units.labels[units.of(moved)], empty] += 1
+                part[moved] = empty
     return part
+
+
+def _classes(units: _Units, unit: int, n_classes: int) -> Ints:
+    """The labels of a unit that are classes."""
+    labels = units.labels[units.of(unit)]
+    return labels[labels < n_classes]
