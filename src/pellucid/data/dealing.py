@@ -28,6 +28,10 @@ from pellucid.errors import SplitError, UsageError
 
 Keys = npt.NDArray[np.uint64]
 
+_WEIGHT_OF_ALL = (
+    0.125  # of the label that all have: classes decide, and it settles their remainders
+)
+
 
 @dataclass(frozen=True)
 class _Units:
@@ -161,7 +165,8 @@ def _take_turns(units: _Units, shares: npt.NDArray[np.float64]) -> Ints:
     for first, end in zip([0, *ends[:-1]], ends, strict=True):
         place = units.of(order[first])
         labels, patients = units.labels[place], units.n_patients[place]
-        taken, step = dealt[:, labels] @ patients, float(patients @ patients)
+        weights = patients * np.where(labels == units.n_labels - 1, _WEIGHT_OF_ALL, 1.0)
+        taken, step = dealt[:, labels] @ weights, float(patients @ weights)
         chosen = _next_parts(taken, step, shares, end - first)
         part[order[first:end]] = chosen
         dealt[:, labels] += np.outer(np.bincount(chosen, minlength=len(shares)), patients)
@@ -172,7 +177,7 @@ def _line_up(units: _Units) -> tuple[Ints, list[int]]:
     """The order of the units, and where each group of equal labels ends.
 
     Many linked patients come first, while there is room for them everywhere; then the rarest label.
-    Within a group units stand by size in powers of two, so that each part gets its share of large
+    Within a group units stand by size, in steps of √2, so that each part gets its share of large
     ones, and the line begins at a random place, so that each may come into any part.
     """
     starts = units.start[:-1]
@@ -182,8 +187,8 @@ def _line_up(units: _Units) -> tuple[Ints, list[int]]:
     np.minimum.at(group_key, group, units.keys)
     rarity = np.minimum.reduceat(units.frequency()[units.labels], starts)
     most = -units.n_patients[units.start[1:] - 1]
-    doublings = np.log2(units.n_images).astype(np.int64)
-    order = np.lexsort((units.keys, doublings, group_key[group], rarity, most))
+    size = (2 * np.log2(units.n_images)).astype(np.int64)
+    order = np.lexsort((units.keys, size, group_key[group], rarity, most))
     ends = np.append(np.flatnonzero(np.diff(group[order])) + 1, len(order))
     sizes = np.diff(ends, prepend=0)
     begin = np.repeat(ends - sizes, sizes)
