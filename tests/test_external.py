@@ -52,10 +52,28 @@ def test_unknown_patients_elsewhere_are_not_mistaken() -> None:
     assert not set(joined.table["patient_id"][:80]) & set(joined.table["patient_id"][80:])
 
 
+def test_classes_are_merged_alike() -> None:
+    dataset = make_dataset()
+    target = Target(name="label", classes=("well", "ill"))
+    dataset.task = Task(targets=(target,), merge={"ill": ("cancer", "cyst")})
+    other = other_hospital(label=["cancer", "cyst", "well", None] * 5)
+    other.task = Task(targets=(Target(name="label", classes=("cancer", "cyst", "well")),))
+    joined = with_external(dataset, other)
+    assert joined.codes()[80:84, 0].tolist() == [1, 1, 0, -1]
+    assert joined.task == dataset.task
+
+
+def test_ids_stay_unique_and_facts_of_either_side_stay() -> None:
+    names = [f"north/{row}.png" for row in range(80)]
+    joined = with_external(make_dataset(image_id=names, sex="F"), other_hospital(site="north"))
+    assert joined.table["image_id"].is_unique
+    assert joined.table["image_id"].iloc[80] == "external/north/0.png"
+    assert joined.table[["sex", "site"]].isna().sum().tolist() == [20, 80]
+
+
 def test_another_question_is_refused() -> None:
-    other = other_hospital()
-    other.task = Task(targets=(Target(name="label", classes=("well", "ill", "dead")),))
-    with pytest.raises(DataError, match="no class that the dataset does not have"):
+    other = other_hospital(label=["well", "dead"] * 10)
+    with pytest.raises(DataError, match=r"no class .* does not have.*got dead beside well, ill"):
         with_external(make_dataset(), other)
     other.task = Task(targets=(Target(name="finding", classes=("well", "ill")),))
     with pytest.raises(DataError, match="finding instead of label"):

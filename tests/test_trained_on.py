@@ -55,7 +55,35 @@ def test_two_bundles_cannot_be_compared() -> None:
     assert same.tolist() == fingerprint_patients(["a", "b"], b"salt").tolist()
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "other", "version": 1}', "\0"])
+def test_strangers_are_not_refused_where_chance_mistakes_some() -> None:
+    table = pd.DataFrame({"patient_id": [f"p{number}" for number in range(220_000)]})
+    table["split"] = np.where(np.arange(220_000) < 200_000, "train", "test")
+    mistaken = 0
+    for salt in (b"1234567890123456", b"abcdefghijklmnop", b"ABCDEFGHIJKLMNOP"):
+        trained_on = fingerprint_training(table, salt)
+        strangers = fingerprint_patients(table.loc[200_000:, "patient_id"], salt)
+        mistaken += int(np.isin(strangers, trained_on.fingerprints).sum())
+        check_not_trained_on(table, trained_on)
+    assert 0 < mistaken < 15  # 0.93 expected of each
+    table.loc[:7, "split"] = "test"
+    with pytest.raises(SplitError, match=r"of 20,008 called test.*equal ids are different people"):
+        check_not_trained_on(table, trained_on)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": "other", "version": 1}',
+        "\0",
+        "[" * 100_000,
+        '{"format": "pellucid-trained-on", "version": 1, "salt": "00", "fingerprints": ""}',
+        '{"format": "pellucid-trained-on", "version": 1, "salt": "%s", "fingerprints": ""}'
+        % ("00" * 65),
+    ],
+)
 def test_a_damaged_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "trained_on.json").write_text(text)
     with pytest.raises(BundleError):

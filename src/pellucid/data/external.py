@@ -19,14 +19,15 @@ def with_external(
 ) -> Dataset:
     """The dataset with all rows of another one as its split `external_test`.
 
-    The other one must have the same targets, and no class that the first does not have. Raises
-    `DataError` otherwise, and `SplitError` when a patient stands in both.
+    The other one must have the same targets, and no class that the first does not have; classes
+    that the first has merged are merged in it as well. Its ids get its name in front. Raises
+    `DataError` for another question, and `SplitError` when a patient stands in both.
     """
-    _check_same_question(dataset, other)
+    labels = _labels_alike(dataset, other)
     if dataset.patients_known and other.patients_known and not allow_shared_patients:
         _check_no_patient_in_both(dataset, other)
-    rows = other.table.assign(split="external_test")
-    rows["image_id"] = f"{other.name}/" + rows["image_id"].astype(str)
+    rows = other.table.assign(**labels, split="external_test")
+    rows["image_id"] = _free_prefix(dataset, other) + rows["image_id"].astype(str)
     if not other.patients_known:
         rows["patient_id"] = rows["image_id"]
     own = dataset.table if "split" in dataset.table else dataset.table.assign(split=None)
@@ -44,20 +45,36 @@ def with_external(
     )
 
 
-def _check_same_question(dataset: Dataset, other: Dataset) -> None:
-    if dataset.task.names != other.task.names:
+def _labels_alike(dataset: Dataset, other: Dataset) -> dict[str, pd.Series[str]]:
+    """The labels of the other dataset, by target, with the classes of the first."""
+    if set(dataset.task.names) != set(other.task.names):
         raise DataError(
             "An external test has the targets of the dataset",
             f"{some(list(other.task.names))} instead of {some(list(dataset.task.names))}",
+            "Choose the same columns with --label-column.",
         )
-    for own, theirs in zip(dataset.task.targets, other.task.targets, strict=True):
-        strange = [name for name in theirs.classes if name not in own.classes]
+    new = {part: name for name, parts in dataset.task.merge.items() for part in parts}
+    labels = {}
+    for target in dataset.task.targets:
+        theirs = other.table[target.name]
+        merged = theirs.map({name: new.get(name, name) for name in theirs.dropna().unique()})
+        strange = sorted(set(merged.dropna().unique()) - set(target.classes))
         if strange:
             raise DataError(
-                f"An external test has no class that the dataset does not have ({own.name!r})",
-                some(strange),
+                f"An external test has no class that the dataset does not have ({target.name!r})",
+                f"{some(strange)} beside {some(target.classes, 20)}",
                 "Merge classes alike (--merge), or leave them out.",
             )
+        labels[target.name] = merged.astype(theirs.dtype)
+    return labels
+
+
+def _free_prefix(dataset: Dataset, other: Dataset) -> str:
+    """What stands before the ids of the other dataset, and before no id of the first."""
+    prefix = f"{other.name}/"
+    while dataset.table["image_id"].str.startswith(prefix).any():
+        prefix = f"external/{prefix}"
+    return prefix
 
 
 def _check_no_patient_in_both(dataset: Dataset, other: Dataset) -> None:
