@@ -37,12 +37,14 @@ class Copies:
     """Pairs of rows that show the same picture: (m, 2), the smaller row first, sorted.
 
     `identical` (m,) says whether their pixels are equal; the others are near-duplicates. Of a group
-    of equal pictures each is paired with the first.
+    of equal pictures each is paired with the first. `told` says whether near-duplicates could be
+    told from strangers at all.
     """
 
     pairs: Rows
     identical: npt.NDArray[np.bool_]
     similarity: npt.NDArray[np.float32]
+    told: bool = True
 
     def groups(self, n_rows: int) -> Rows:
         """A label (n_rows,) for each row, equal where rows are linked through copies."""
@@ -59,13 +61,14 @@ def find_copies(cache: PixelCache, progress: Report | None = None) -> Copies:
     first = digests.dropna().drop_duplicates()
     identical = _pair_with_first(digests, first)
     rows = first.index.to_numpy(dtype=np.int64)
-    near, similarity = find_similar(cache.views, rows, progress)
-    pairs = np.concatenate([identical, near])
+    near = find_similar(cache.views, rows, progress)
+    pairs = np.concatenate([identical, near.pairs])
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     return Copies(
         pairs=pairs[order],
         identical=np.arange(len(pairs))[order] < len(identical),
-        similarity=np.concatenate([np.ones(len(identical), np.float32), similarity])[order],
+        similarity=np.concatenate([np.ones(len(identical), np.float32), near.similarity])[order],
+        told=near.told,
     )
 
 
@@ -87,6 +90,14 @@ def copy_findings(dataset: Dataset, copies: Copies) -> Iterator[Finding]:
     """Copies across splits, across classes, across patients, and repeated; the gravest once."""
     yield from _findings_of(dataset, copies.pairs[copies.identical], identical=True)
     yield from _findings_of(dataset, copies.pairs[~copies.identical], identical=False)
+    if not copies.told:
+        yield found(
+            "NOTE",
+            "near_duplicates_unjudged",
+            "Pictures drawn at random are as alike in fine structure as copies are, as in drawn or "
+            "simulated data; identical pictures were looked for, near-duplicates were not.",
+            remedy="Make sure by other means that no picture was changed and taken in again.",
+        )
 
 
 def _findings_of(dataset: Dataset, pairs: Rows, *, identical: bool) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,13 @@ Report = Callable[[int, int], None]
 
 SIMILAR = 0.75
 """From here on a pair counts as near-duplicates; `benchmarks/near_duplicates.py` measures it."""
+
+TOLD_UP_TO = 0.97
+"""Where strangers ask for a threshold above this, copies cannot be told from them."""
+
+_STRANGERS = 500  # random pairs that show how alike pictures are which are no copies
+_FEW = 20  # pictures; fewer, and random pairs may well be the copies
+_SPREADS = 4.0  # above their median, in robust standard deviations
 
 _DIMENSIONS = 128
 _NEIGHBOURS = 5
@@ -48,16 +55,34 @@ class Sketches:
     coarse: npt.NDArray[np.float16]
 
 
+class Similar(NamedTuple):
+    """Near-duplicates: pairs of rows (m, 2), the smaller row first, sorted, and how alike they are.
+
+    `threshold` is the similarity that they passed; above `TOLD_UP_TO` there are no pairs, since the
+    data set's strangers are as alike as copies.
+    """
+
+    pairs: Rows
+    similarity: Floats
+    threshold: float
+
+    @property
+    def told(self) -> bool:
+        """Whether copies could be told from strangers."""
+        return self.threshold <= TOLD_UP_TO
+
+
 def find_similar(
     views: Views, rows: Rows, progress: Report | None = None, workers: int = 2
-) -> tuple[Rows, Floats]:
-    """Pairs of `rows` of the views (n, 128, 128) that are near-duplicates, and how alike they are.
-
-    Pairs (m, 2) are sorted, the smaller row first. Deterministic.
-    """
+) -> Similar:
+    """The near-duplicates among `rows` of the views (n, 128, 128). Deterministic."""
+    nothing = Similar(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32), SIMILAR)
     if len(rows) < 2:
-        return np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32)
+        return nothing
     sketches = sketch(views, rows)
+    threshold = _threshold(views, rows, sketches.coarse)
+    if threshold > TOLD_UP_TO:
+        return nothing._replace(threshold=threshold)
     pairs = find_candidates(sketches.queries)
     chunks = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
     found = []
@@ -68,8 +93,28 @@ def find_similar(
             if progress:
                 progress(len(rows) * number // len(chunks), len(rows))
     alike = np.concatenate(found)
-    kept = alike >= SIMILAR
-    return rows[pairs[kept]], alike[kept]
+    kept = alike >= threshold
+    return Similar(rows[pairs[kept]], alike[kept], threshold)
+
+
+def _threshold(views: Views, rows: Rows, coarse: npt.NDArray[np.float16]) -> float:
+    """`SIMILAR`, or more where pictures drawn at random are already alike in fine structure.
+
+    So it is with drawn or simulated pictures, which share their outlines to the pixel.
+    """
+    if len(rows) < _FEW:
+        return SIMILAR
+    random = np.random.default_rng(0)
+    pairs = random.integers(0, len(rows), (_STRANGERS, 2))
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    first, second = (coarse[pairs[:, side]].astype(np.float32) for side in (0, 1))
+    alike = _look_closely(views, rows, pairs, register(first, second))
+    alike = alike[alike > -1]
+    if len(alike) < _STRANGERS // 10:
+        return SIMILAR
+    median = float(np.median(alike))
+    spread = 1.4826 * float(np.median(np.abs(alike - median)))
+    return max(SIMILAR, median + _SPREADS * spread)
 
 
 def sketch(views: Views, rows: Rows) -> Sketches:
@@ -152,10 +197,13 @@ def _compare(views: Views, rows: Rows, coarse: npt.NDArray[np.float16], pairs: R
     alike = similarity(first, second, warp)
     hopeful = np.flatnonzero(alike >= SIMILAR)
     if len(hopeful):
-        first, second = (_close(views, rows[pairs[hopeful, side]]) for side in (0, 1))
-        warp = register(first, second, warp[hopeful])
-        alike[hopeful] = similarity(first, second, warp)
+        alike[hopeful] = _look_closely(views, rows, pairs[hopeful], warp[hopeful])
     return alike
+
+
+def _look_closely(views: Views, rows: Rows, pairs: Rows, warp: Floats) -> Floats:
+    first, second = (_close(views, rows[pairs[:, side]]) for side in (0, 1))
+    return similarity(first, second, register(first, second, warp))
 
 
 def _close(views: Views, rows: Rows) -> Floats:

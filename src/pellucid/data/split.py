@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pellucid.data.dealing import Ints, deal
+from pellucid.data.dealing import deal
 from pellucid.data.index import Dataset
+from pellucid.data.linking import Ints
 from pellucid.data.listing import count, some
 from pellucid.errors import SplitError, UsageError
 
