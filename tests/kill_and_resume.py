@@ -27,11 +27,16 @@ def train(images: Path, out: Path) -> None:
     loop.SAVE_EVERY_S = 0.0
     dataset = read_dataset(images, patient_pattern=PATTERN)
     quiet = Progress(quiet=True)
-    pipeline.train(dataset, out, settings={**QUICK, "epochs": 25}, resume=True, progress=quiet)
+    pipeline.train(dataset, out, settings={**QUICK, "epochs": 12}, resume=True, progress=quiet)
 
 
-def session(images: Path, out: Path, seconds: float | None) -> bool:
-    """Start a child, kill it after `seconds`; whether it was killed before it had finished."""
+def session(images: Path, out: Path, epochs: int | None, delay: float = 0.0) -> bool:
+    """Start a child and kill it `delay` seconds after `epochs` more epochs; whether that came first.
+
+    Epochs are waited for, not seconds: on a machine whose speed changes a clock would kill some
+    children before they begin and others never.
+    """
+    wanted = epochs_done(out) + (epochs or 0)
     child = os.fork()
     if child == 0:
         try:
@@ -42,23 +47,33 @@ def session(images: Path, out: Path, seconds: float | None) -> bool:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    ended = status = 0
+    while epochs is not None and not ended and epochs_done(out) < wanted:
+        time.sleep(0.005)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    if not ended:
+        if epochs is not None:
+            time.sleep(delay)
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status):
         sys.exit(f"a session failed with exit code {os.WEXITSTATUS(status)}")
     return os.WIFSIGNALED(status)
 
 
+def epochs_done(out: Path) -> int:
+    """The epochs that stand in the run's history."""
+    history = out / "history.csv"
+    return max(0, len(history.read_text().splitlines()) - 1) if history.exists() else 0
+
+
 def main() -> None:
     images, out, kills, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    started = time.monotonic()
     session(images, out / "whole", None)
-    whole = time.monotonic() - started
     moments = random.Random(seed)
     killed = sum(
-        session(images, out / "killed", moments.uniform(0.05, 0.9) * whole) for _ in range(kills)
+        session(images, out / "killed", moments.randint(0, 2), moments.uniform(0.0, 0.3))
+        for _ in range(kills)
     )
     session(images, out / "killed", None)
     print(killed)
