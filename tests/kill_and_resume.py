@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+import pellucid.preparation
+import pellucid.reporting.html  # noqa: F401  once, for all children
 from pellucid import pipeline
 from pellucid.data.index import read_dataset
 from pellucid.progress import Progress
