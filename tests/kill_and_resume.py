@@ -33,7 +33,7 @@ def train(images: Path, out: Path) -> None:
 
 
 def session(images: Path, out: Path, epochs: int | None, delay: float = 0.0) -> bool:
-    """Start a child and kill it `delay` seconds after `epochs` more epochs; whether that came first.
+    """Start a child, kill it `delay` seconds after `epochs` more epochs; whether it was killed.
 
     Epochs are waited for, not seconds: on a machine whose speed changes a clock would kill some
     children before they begin and others never.

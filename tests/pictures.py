@@ -11,9 +11,11 @@ SIZE = 16
 PATTERN = r"(p\d+)"
 
 
-def draw_folder(root: Path, classes: tuple[str, ...] = ("ill", "well"), patients: int = 12) -> Path:
+def draw_folder(
+    root: Path, classes: tuple[str, ...] = ("ill", "well"), patients: int = 12, seed: int = 0
+) -> Path:
     """`root/<class>/p<patient>_<n>.png`: noise with a bright bar whose place tells the class."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     for number, name in enumerate(classes):
         (root / name).mkdir(parents=True, exist_ok=True)
         for patient in range(patients):

@@ -23,7 +23,7 @@ from pydicom.uid import (
 from dicom_files import STORED, item, write_dicom
 from pellucid.errors import ReadError
 from pellucid.images.codestreams import read_codestream
-from pellucid.images.dicom_header import age_in_years, read_dicom_facts
+from pellucid.images.dicom_header import age_in_years, plain_text, read_dicom_facts
 from pellucid.images.reading import Image, read_image
 
 
@@ -521,7 +521,7 @@ def test_other_objects_say_what_they_are(shared_data: Path) -> None:
         ("reportsi.dcm", "a structured report"),
         ("waveform_ecg.dcm", "a waveform"),
         ("rtplan.dcm", "a radiotherapy object"),
-        ("badVR.dcm", "NumberOfFrames is one whole number, got '1A'"),
+        ("badVR.dcm", "NumberOfFrames is one whole number, got 1A"),
         ("MR_truncated.dcm", "ends too early"),
     ):
         path = next((shared_data / "dicom").rglob(name))
@@ -567,3 +567,29 @@ def test_ages() -> None:
     assert age_in_years("010D") == pytest.approx(0.027, abs=0.001)
     assert age_in_years("45") is None
     assert age_in_years("") is None
+
+
+@pytest.mark.parametrize("tag", [b"\x08\0\x16\0UI", b"\x10\0\x40\0CS", b"\x28\0\x04\0CS"])
+@pytest.mark.parametrize("length", [60, 120, 400])
+def test_a_damaged_length_that_swallows_the_name_tells_it_nowhere(
+    tmp_path: Path, tag: bytes, length: int
+) -> None:
+    path = write_dicom(tmp_path / "x.dcm", PatientSex="F", StudyDescription="SecretStudy")
+    data = bytearray(path.read_bytes())
+    at = data.index(tag) + len(tag)
+    data[at : at + 2] = length.to_bytes(2, "little")
+    path.write_bytes(data)
+    told = []
+    for read in (read_dicom_facts, lambda name: read_image(name).facts):
+        try:
+            told.append(str(read(path)))
+        except ReadError as error:
+            told.append(str(error))
+    assert "Secret" not in "".join(told)
+    assert not any(letter < " " for letter in "".join(told))
+
+
+def test_long_text_and_control_characters_are_no_facts() -> None:
+    assert plain_text(" Krankenhaus \u3000Nord\0") == "Krankenhaus \u3000Nord"
+    assert plain_text(["A", "B"]) == "A\\B"
+    assert plain_text("x" * 65) == plain_text("a\x10\0b") == plain_text(None) == ""

@@ -98,6 +98,8 @@ def split(
     """
     if folds is not None and leave_out is not None:
         raise UsageError("Folds and leaving one out are two ways to cut; choose one")
+    if folds is None and repeats > 1:
+        raise UsageError("Repeats are of folds", "none", "Add --folds 5.")
     if folds is not None:
         table, notes = cut_into_folds(
             dataset, folds, repeats=repeats, seed=seed, stratify_by=stratify_by

@@ -111,24 +111,33 @@ class Shift:
 
 
 def _prior_shift(dataset: Dataset, target: Target) -> Iterator[Finding]:
-    """The widest gap among those that are both large and beyond chance."""
+    """The widest gap among those that are both large and beyond chance.
+
+    Another hospital has another prevalence, which is why it was brought in: only a note, and only
+    where the other splits are alike.
+    """
     if "split" not in dataset.table:
         return
-    shifts = prior_shifts(dataset.table, target)
-    tests = max(1, len(shifts)) * len(dataset.task.targets)
-    sure = [shift for shift in shifts if shift.is_large and shift.p * tests < CHANCE]
-    if not sure:
-        return
-    worst = max(sure, key=lambda shift: abs(shift.inside - shift.outside))
+    table = dataset.table
+    inner = prior_shifts(table[table["split"] != "external_test"], target)
+    outer = [shift for shift in prior_shifts(table, target) if shift.split == "external_test"]
+    tests = max(1, len(inner) + len(outer)) * len(dataset.task.targets)
+    levels: tuple[tuple[list[Shift], Level], ...] = ((inner, "WARN"), (outer, "NOTE"))
+    for shifts, level in levels:
+        sure = [shift for shift in shifts if shift.is_large and shift.p * tests < CHANCE]
+        if sure:
+            yield _uneven(target, max(sure, key=lambda s: abs(s.inside - s.outside)), level)
+            return
+
+
+def _uneven(target: Target, worst: Shift, level: Level) -> Finding:
     message = (
         f"{worst.label!r} of {target.name!r} makes {worst.inside:.0%} of {worst.split} and "
         f"{worst.outside:.0%} of the other images, more than chance explains."
     )
-    # Another hospital has another prevalence: that is why it was brought in.
-    level: Level = "NOTE" if worst.split == "external_test" else "WARN"
     remedy = "Predictive values will differ by split; deal the splits by class, or say why not."
     figures = {"inside": worst.inside, "outside": worst.outside, "p": worst.p}
-    yield found(level, "split_balance", message, remedy=remedy, figures=figures)
+    return found(level, "split_balance", message, remedy=remedy, figures=figures)
 
 
 def prior_shifts(table: pd.DataFrame, target: Target) -> list[Shift]:

@@ -26,6 +26,7 @@ from pellucid.data.listing import (
     some,
 )
 from pellucid.errors import DataError
+from pellucid.images.nifti import is_nifti_name
 
 DOCUMENTS = "txt csv tsv md rst json jsonl xml yaml yml html htm pdf doc docx xls xlsx parquet"
 OTHERS = "ini db log py ipynb zip tar gz 7z"
@@ -143,7 +144,7 @@ def _files(folder: Path, root: Path, skipped: Counter[str]) -> Iterator[str]:
             skipped["{n} link(s) that lead to a folder or out of the data were passed over"] += 1
         elif entry.is_dir():
             yield from _files(Path(entry.path), root, skipped)
-        elif os.path.splitext(entry.name)[1].lower() in NOT_IMAGES:  # noqa: PTH122  many files
+        elif _is_document(entry.name):
             skipped["{n} document(s) that are no images were passed over"] += 1
         elif not entry.is_file():
             skipped["{n} thing(s) that are no regular files were passed over"] += 1
@@ -151,6 +152,11 @@ def _files(folder: Path, root: Path, skipped: Counter[str]) -> Iterator[str]:
             skipped["{n} file(s) whose names are not valid text were passed over"] += 1
         else:
             yield entry.path
+
+
+def _is_document(name: str) -> bool:
+    ending = os.path.splitext(name)[1].lower()  # noqa: PTH122  many files
+    return ending in NOT_IMAGES and not is_nifti_name(name)
 
 
 def _scan(folder: Path) -> list[os.DirEntry[str]]:

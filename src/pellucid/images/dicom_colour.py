@@ -39,7 +39,7 @@ def check_interpretation(layout: Layout, name: str) -> None:
     }[layout.samples]
     if layout.interpretation not in known:
         rule = f"{name}: the photometric interpretation of {layout.samples} samples a pixel"
-        raise ReadError(f"{rule} is one of {', '.join(known)}", layout.interpretation)
+        raise ReadError(f"{rule} is one of {', '.join(known)}", layout.interpretation or "another")
 
 
 def _from_ybr(stored: Array, top: float, space: str) -> FloatArray:

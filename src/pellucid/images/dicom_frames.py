@@ -12,7 +12,7 @@ from typing import BinaryIO
 from pydicom.encaps import get_frame
 
 from pellucid.errors import ReadError
-from pellucid.images.dicom_header import Header, PixelElement
+from pellucid.images.dicom_header import Header, PixelElement, plain_text
 from pellucid.images.image import check_frame, check_size
 
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"  # PS3.5, 7.5: item, end of the sequence
@@ -65,7 +65,7 @@ def read_layout(header: Header, name: str, max_pixels: int) -> Layout:
         high=high if stored - 1 <= high < allocated else stored - 1,
         signed=bool(int(header.get("PixelRepresentation", 0))),
         planar=bool(int(header.get("PlanarConfiguration", 0))),
-        interpretation=str(header.get("PhotometricInterpretation")).strip().upper(),
+        interpretation=plain_text(header.get("PhotometricInterpretation")).upper(),
     )
 
 

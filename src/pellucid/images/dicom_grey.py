@@ -14,7 +14,7 @@ from pydicom.pixels import processing
 
 from pellucid.images.dicom_frames import Layout
 from pellucid.images.dicom_groups import FRAME_VOI, PIXEL_VALUES, FrameElements
-from pellucid.images.dicom_header import Header
+from pellucid.images.dicom_header import Header, plain_text
 from pellucid.images.image import Array, FloatArray
 from pellucid.images.windows import Window, apply_window, window_refusal
 
@@ -85,7 +85,7 @@ def _as_signed(number: float, bits: int) -> float:
 
 def _chosen(header: Header, elements: FrameElements, window: Window | None) -> tuple[Any, str]:
     """The chosen window where it means something for this picture, else why not."""
-    units = str(elements.get("RescaleType", PIXEL_VALUES, "")).strip().upper()
+    units = plain_text(elements.get("RescaleType", PIXEL_VALUES, "")).upper()
     rescaled = elements.get("RescaleIntercept", PIXEL_VALUES) is not None
     # C.8.2.1.1.5: the rescaled values of an original CT image are Hounsfield units
     if str(header.get("Modality", "")) == "CT" and rescaled and not units:

@@ -43,6 +43,9 @@ _UNDEFINED = 0xFFFFFFFF  # PS3.5, 7.1.1: a length that the file does not state
 _HEADER_BYTES = 2**24  # of a deflated file, inflated to find its header
 _INFLATED_BYTES = 2**29  # of a deflated file in all
 _AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5, 6.2: Age String
+_UID = re.compile(r"[0-9.]{1,64}")  # PS3.5, 9.1
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MOST_CHARACTERS, _MOST_VALUES = 64, 8  # that a fact keeps of a text element
 _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 
@@ -224,8 +227,8 @@ def check_pixels(header: Header, name: str) -> None:
         try:
             int(header.get(keyword, 0))
         except (TypeError, ValueError):
-            found = _text(header.elements.get(keyword))[:40]
-            raise ReadError(f"{name}: {keyword} is one whole number", repr(found)) from None
+            found = plain_text(header.elements.get(keyword)) or "no number"
+            raise ReadError(f"{name}: {keyword} is one whole number", found) from None
 
 
 def _why_no_pixels(header: Header) -> tuple[str, str]:
@@ -245,12 +248,16 @@ def class_name(header: Header) -> str:
     """The object's SOP class in words (PS3.4, B.5), "" when the file names none."""
     meta = getattr(header.elements, "file_meta", {})
     uid = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
-    return str(UID(uid).name) if uid else ""
+    return _uid_name(str(uid), "an object of unknown class") if uid else ""
 
 
 def syntax_name(syntax: str) -> str:
     """A transfer syntax in words (PS3.6, annex A)."""
-    return NEW_SYNTAXES.get(syntax) or str(UID(syntax).name)
+    return NEW_SYNTAXES.get(syntax) or _uid_name(syntax, "a damaged UID")
+
+
+def _uid_name(uid: str, damaged: str) -> str:
+    return str(UID(uid).name) if _UID.fullmatch(uid) else damaged
 
 
 def header_facts(header: Header) -> Facts:
@@ -262,7 +269,7 @@ def header_facts(header: Header) -> Facts:
         "transfersyntaxuid": syntax_name(header.syntax),
     }
     for keyword in FACT_KEYWORDS:
-        value = _text(header.elements.get(keyword))
+        value = plain_text(header.elements.get(keyword))
         if value:
             facts[keyword.lower()] = value
     years = age_in_years(str(facts.get("patientage", "")))
@@ -271,10 +278,16 @@ def header_facts(header: Header) -> Facts:
     return facts
 
 
-def _text(value: Any) -> str:
+def plain_text(value: Any) -> str:
+    """A value as text, "" for what no short text element holds (PS3.5, 6.2: 64 characters).
+
+    A damaged length makes a value swallow the elements behind it, a patient's name among them, so
+    text with a control character, as their tags have, is not told.
+    """
     if isinstance(value, (list, pydicom.multival.MultiValue)):
-        return "\\".join(str(part).strip() for part in value)
-    return "" if value is None else str(value).strip()
+        return "\\".join(plain_text(part) for part in value[:_MOST_VALUES])
+    text = "" if value is None else str(value).strip().strip("\0").strip()
+    return text if len(text) <= _MOST_CHARACTERS and not _CONTROL.search(text) else ""
 
 
 def age_in_years(age: str) -> float | None:

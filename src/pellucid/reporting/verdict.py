@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pellucid.auditing.generalisation import find_gap
 from pellucid.reporting.documents import RunDocuments
 from pellucid.reporting.writing import Estimate, count, decimal, listing, metric_name, split_name
 
@@ -17,7 +18,6 @@ from pellucid.reporting.writing import Estimate, count, decimal, listing, metric
 # between 0.2 and 0.8 (Wilson 1927).
 FEW_PATIENTS = 30
 WIDE_INTERVAL = 0.10
-GAP_WORTH_SAYING = 0.02
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,7 @@ def collect_cautions(documents: RunDocuments) -> list[Caution]:
         *_about_findings(documents),
         *_about_files(documents),
         *(caution for target in documents.targets for caution in _about_figures(documents, target)),
+        *_about_gap(documents),
         *_about_reach(documents),
     ]
     order = {"FAIL": 0, "WARN": 1, "NOTE": 2}
@@ -196,14 +197,13 @@ def _about_figures(documents: RunDocuments, target: str) -> Iterator[Caution]:
         yield Caution("FAIL", text)
     yield from _about_few_patients(documents, block, where)
     name, estimate = main_metric(block)
-    if estimate.low is not None and estimate.high is not None:
-        if estimate.high - estimate.low > WIDE_INTERVAL:
-            text = (
-                f"{where}The interval of {name} is wide ({estimate.interval}): "
-                "these images do not settle how good the classifier is."
-            )
-            yield Caution("WARN", text)
-        yield from _about_gap(documents, block, where)
+    low, high = estimate.low, estimate.high
+    if low is not None and high is not None and high - low > WIDE_INTERVAL:
+        text = (
+            f"{where}The interval of {name} is wide ({estimate.interval}): "
+            "these images do not settle how good the classifier is."
+        )
+        yield Caution("WARN", text)
 
 
 def _about_few_patients(
@@ -224,24 +224,10 @@ def _about_few_patients(
         yield Caution("WARN", text, "Figures of so small a group move much by chance.")
 
 
-def _about_gap(documents: RunDocuments, block: dict[str, Any], where: str) -> Iterator[Caution]:
+def _about_gap(documents: RunDocuments) -> Iterator[Caution]:
     """Validation chose the epoch, so that it flatters; say it when test does not confirm it."""
-    validation = documents.block(str(block["target"]), "validation")
-    if validation is None or validation is block:
-        return
-    (name, test), (_, other) = main_metric(block), main_metric(validation)
-    if test.value is None or other.value is None or test.low is None or test.high is None:
-        return
-    outside = not test.low <= other.value <= test.high
-    if outside and abs(other.value - test.value) > GAP_WORTH_SAYING:
-        side, why = "worse", "the two groups of patients differ."
-        if other.value > test.value:
-            side, why = "better", "the choice of the epoch fitted validation, or the groups differ."
-        text = (
-            f"{where}Validation was {side} than {split_name(str(block['split']))} ({name} "
-            f"{other.number} against {test.text}): {why}"
-        )
-        yield Caution("WARN", text)
+    for finding in find_gap({"blocks": documents.blocks}):
+        yield Caution(finding.level, finding.message, finding.remedy)
 
 
 def _about_reach(documents: RunDocuments) -> Iterator[Caution]:
