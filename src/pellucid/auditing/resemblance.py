@@ -48,11 +48,17 @@ class Sketches:
     """The small pictures that candidates are found and first compared by.
 
     `queries` are unit vectors (2, n, d): of the whole picture and of its inner part; `coarse` are
-    normalised pictures (n, 32, 32).
+    normalised pictures (n, 32, 32); `keys` (n,) are numbers that depend on the picture alone.
     """
 
     queries: Floats
     coarse: npt.NDArray[np.float16]
+    keys: Rows
+
+    def by_content(self) -> tuple[Sketches, Rows]:
+        """The same in an order that the pictures decide, and that order (n,)."""
+        order = np.argsort(self.keys, kind="stable")
+        return Sketches(self.queries[:, order], self.coarse[order], self.keys[order]), order
 
 
 class Similar(NamedTuple):
@@ -75,11 +81,16 @@ class Similar(NamedTuple):
 def find_similar(
     views: Views, rows: Rows, progress: Report | None = None, workers: int = 2
 ) -> Similar:
-    """The near-duplicates among `rows` of the views (n, 128, 128). Deterministic."""
+    """The near-duplicates among `rows` of the views (n, 128, 128), whatever their order.
+
+    Which picture of a pair is laid over the other, and which strangers are drawn, moves a pair that
+    lies at the threshold; so pictures decide it, and not the order of files.
+    """
     nothing = Similar(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32), SIMILAR)
     if len(rows) < 2:
         return nothing
-    sketches = sketch(views, rows)
+    sketches, order = sketch(views, rows).by_content()
+    rows = rows[order]
     threshold = _threshold(views, rows, sketches.coarse)
     if threshold > TOLD_UP_TO:
         return nothing._replace(threshold=threshold)
@@ -93,8 +104,10 @@ def find_similar(
             if progress:
                 progress(len(rows) * number // len(chunks), len(rows))
     alike = np.concatenate(found)
-    kept = alike >= threshold
-    return Similar(rows[pairs[kept]], alike[kept], threshold)
+    kept = np.flatnonzero(alike >= threshold)
+    found_pairs = np.sort(rows[pairs[kept]], axis=1)
+    by_row = np.lexsort((found_pairs[:, 1], found_pairs[:, 0]))
+    return Similar(found_pairs[by_row], alike[kept[by_row]], threshold)
 
 
 def _threshold(views: Views, rows: Rows, coarse: npt.NDArray[np.float16]) -> float:
@@ -119,13 +132,21 @@ def _threshold(views: Views, rows: Rows, coarse: npt.NDArray[np.float16]) -> flo
 
 def sketch(views: Views, rows: Rows) -> Sketches:
     """The sketches of some rows of the views; the whitening is learnt from these rows."""
-    raw, coarse = [], []
+    raw, coarse, keys = [], [], []
     for start in range(0, len(rows), _CHUNK):
         block = views[rows[start : start + _CHUNK]]
         raw.append(_raw_queries(block))
         coarse.append(reduce(normalise(block, 6.0), block.shape[1] // _COARSE_SIDE))
+        keys.append(_keys(block))
     queries = _whitened(np.concatenate(raw, axis=1))
-    return Sketches(queries, np.concatenate(coarse).astype(np.float16))
+    return Sketches(queries, np.concatenate(coarse).astype(np.float16), np.concatenate(keys))
+
+
+def _keys(views: Views) -> Rows:
+    """A number (n,) of each picture: its greys, each times a fixed number, added up exactly."""
+    pixels = views[0].size
+    weights = np.random.default_rng(0).integers(0, 2**24, pixels).astype(np.float64)
+    return np.asarray(views.reshape(len(views), -1).astype(np.float64) @ weights, dtype=np.int64)
 
 
 def find_candidates(queries: Floats) -> Rows:
