@@ -1,7 +1,23 @@
-"""The command line: `commands` holds one subcommand a verb, `data_options` what describes DATA."""
+"""The command line: one subcommand a verb; each imports its stage inside the command.
+
+    app.py             the application, shared options, exit codes
+    training.py        demo, train
+    datasets.py        audit, split
+    judging.py         evaluate, predict, report
+    data_options.py    what describes DATA
+
+`pellucid --help` therefore imports neither torch nor pandas. Results go to standard output,
+progress and messages to standard error; with `--json` standard output is one JSON document.
+"""
 
 from __future__ import annotations
 
-from pellucid.cli.commands import app, main
+# The order of these lines is the order of the verbs in `pellucid --help`.
+# isort: off
+from pellucid.cli.app import app, main
+from pellucid.cli import training as training
+from pellucid.cli import datasets as datasets
+from pellucid.cli import judging as judging
+# isort: on
 
 __all__ = ["app", "main"]

@@ -1,0 +1,150 @@
+"""Commands that train: `demo` and `train`, with what they ask and how they are interrupted."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pellucid.cli.app import AsJson, Seed, StratifyBy, app, command_line, print_json
+from pellucid.cli.data_options import read_data, takes_data
+from pellucid.progress import Progress
+
+if TYPE_CHECKING:
+    from pellucid.data.index import Dataset
+
+
+@app.command()
+def demo(
+    case: Annotated[str, typer.Argument(help="chest, breast or oct.")] = "oct",
+    out: Annotated[
+        Path | None, typer.Option(help="Where to put images and run (default: demo/CASE).")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Wall time for training.")] = "150s",
+    overwrite: Annotated[bool, typer.Option(help="Replace the run of an earlier demo.")] = False,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted demo.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Synthetic patients → audit → train → evaluate → report, in a few minutes."""
+    from pellucid import pipeline
+
+    with _resumable():
+        run = pipeline.demo(
+            case,
+            out or Path("demo") / case,
+            budget=budget,
+            overwrite=overwrite,
+            resume=resume,
+            command=command_line(),
+            progress=Progress(quiet=as_json),
+        )
+    _finish(run, as_json)
+
+
+@app.command()
+@takes_data
+def train(
+    chosen: dict[str, Any],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to write.")],
+    two_logits: Annotated[
+        bool, typer.Option(help="Two logits and softmax for a target of two classes.")
+    ] = False,
+    plan: Annotated[Path | None, typer.Option(help="A plan.yaml to follow.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="One hyperparameter; may be repeated."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE|imagenet", help="Pretrained weights.")
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|CENTER,WIDTH",
+            help="Grey window: lung, mediastinum, bone, brain, liver, or two numbers.",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Wall time for training with validation: 90s, 10m, 2h.")
+    ] = None,
+    external: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="A second dataset, read alike: the external test."),
+    ] = None,
+    stratify_by: StratifyBy = None,
+    seed: Seed = None,
+    resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier run.")] = False,
+    strict: Annotated[bool, typer.Option(help="Stop at the first unreadable image.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Train despite this FAIL of the audit; repeatable."),
+    ] = None,
+    allow_shared_patients: Annotated[
+        bool, typer.Option(help="Train although the given splits share patients.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Everything from labelled images up to the report."""
+    from pellucid import pipeline
+    from pellucid.training.plan import parse_overrides
+
+    wanted = parse_overrides(settings or [])
+    wanted.update({"weights": weights} if weights is not None else {})
+    wanted.update({"window": window} if window is not None else {})
+    with _resumable():
+        dataset = read_data({**chosen, "two_logits": two_logits}, as_json)
+        if external is not None:
+            dataset = _with_external(dataset, {**chosen, "data": external}, allow_shared_patients)
+        run = pipeline.train(
+            dataset,
+            out,
+            plan=plan,
+            settings=wanted,
+            budget=budget,
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+            strict=strict,
+            allow=tuple(allow or ()),
+            allow_shared_patients=allow_shared_patients,
+            stratify_by=tuple(stratify_by or ()),
+            command=command_line(),
+            progress=Progress(quiet=as_json),
+        )
+    _finish(run, as_json)
+
+
+def _with_external(dataset: Dataset, chosen: dict[str, Any], allow_shared: bool) -> Dataset:
+    """The dataset with a second one, read with the same options, as its external test."""
+    from pellucid.data.external import with_external
+
+    return with_external(dataset, read_data(chosen), allow_shared_patients=allow_shared)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Turn ctrl-C into exit code 130 and the command that continues."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nInterrupted. Continue with:\n  {_resume_command()}", err=True)
+        raise typer.Exit(130) from None
+
+
+def _finish(run: Any, as_json: bool) -> None:
+    if as_json:
+        paths = {"run": str(run.folder), "report": str(run.report_path)}
+        print_json({**paths, "evaluation": run.evaluation})
+    else:
+        typer.echo(run.report_path)
+
+
+def _resume_command() -> str:
+    words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+    return shlex.join(["pellucid", *words, "--resume"])
