@@ -121,6 +121,15 @@ def test_an_audit_is_a_page_a_document_or_both(images: Path, tmp_path: Path) -> 
     assert json.loads(answer.out) == json.loads((tmp_path / "a.json").read_text())
 
 
+def test_files_that_are_all_unreadable_are_a_finding(images: Path) -> None:
+    for path in images.rglob("*.png"):
+        path.write_text("no picture")
+    answer = pellucid("audit", images, "--patient-pattern", PATTERN)
+    assert answer.code == 1
+    assert "FAIL  48 files (100.0%) cannot be read" in answer.out
+    assert "Traceback" not in answer.err
+
+
 def test_an_external_test_is_judged_apart(images: Path, tmp_path: Path) -> None:
     elsewhere = draw_folder(tmp_path / "elsewhere", patients=6, seed=1)
     for path in elsewhere.rglob("*.png"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -99,11 +100,19 @@ def test_linked_rows_are_one_group() -> None:
 
 
 def test_the_gravest_heading_tells_a_group_once() -> None:
-    dataset = make_dataset(split=["train", "test"] * 40)
+    dataset = make_dataset(split=["train", "test"] * 40, label=["ill"] * 40 + ["well"] * 40)
     found = findings(dataset, copies_of((0, 1), (2, 4)))
     assert set(found) == {"identical_across_splits", "identical_across_patients"}
     assert found["identical_across_splits"].level == "FAIL"
     assert found["identical_across_splits"].groups == (("0.png", "1.png"),)
+
+
+@pytest.mark.parametrize("identical", [True, False])
+def test_two_splits_do_not_hide_two_classes(identical: bool) -> None:
+    dataset = make_dataset(split=["train", "test"] * 40)
+    kind = "identical" if identical else "near_duplicates"
+    found = findings(dataset, copies_of((0, 1), identical=identical))
+    assert set(found) == {f"{kind}_across_splits", f"{kind}_across_classes"}
 
 
 def test_classes_and_missing_labels() -> None:

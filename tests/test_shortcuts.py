@@ -17,6 +17,7 @@ from pellucid.data.cache import PixelCache
 from pellucid.data.index import Dataset, read_dataset
 from pellucid.images.measures import measure
 from pellucid.images.preprocessing import Preprocessing
+from pellucid.task import Target
 
 N = 200
 
@@ -95,6 +96,31 @@ def test_too_few_patients_are_said() -> None:
     found = run(make_dataset(N, label=labels), measured(tissue()))
     assert set(found) == {"shortcuts_not_judged"}
     assert found["shortcuts_not_judged"].level == "NOTE"
+
+
+def test_a_rare_class_does_not_hide_what_tells_the_others() -> None:
+    labels = ["rare"] * 4 + (["ill", "well"] * N)[: N - 4]
+    site = ["north" if label == "ill" else "south" for label in labels]
+    dataset = make_dataset(N, label=labels, site=site)
+    target = Target(name="label", classes=("ill", "rare", "well"))
+    dataset.task = dataset.task.model_copy(update={"targets": (target,)})
+    found = run(dataset, measured(tissue()))
+    assert set(found) == {"shortcut_site"}
+    assert "(among ill, well)" in found["shortcut_site"].message
+    assert found["shortcut_site"].figures["n"] == N - 4
+
+
+@pytest.mark.parametrize("name", ["site_id", "hospital_name", "scanner_id", "view"])
+def test_a_site_by_any_name(name: str) -> None:
+    values = [str(101 + row % 2) for row in range(N)]
+    found = run(make_dataset(N, **{name: values}), measured(tissue()))
+    assert {code: finding.level for code, finding in found.items()} == {f"shortcut_{name}": "WARN"}
+
+
+def test_numbers_of_images_are_no_site() -> None:
+    ids = {"record_id": [str(row) for row in range(N)], "file_name": [f"{n}.png" for n in range(N)]}
+    names = {group.name for group in fact_groups(make_dataset(N, **ids), measured(tissue()).facts)}
+    assert not names & set(ids)
 
 
 def test_ids_and_notes_are_no_facts() -> None:

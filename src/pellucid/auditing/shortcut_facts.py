@@ -28,8 +28,9 @@ HEADER = (
     "transfersyntaxuid",
     "burnedinannotation",
 )
-POPULATION = ("sex", "patientsex", "age", "patientage", "age_years", "view", "viewposition")
-_IDS = ("uid", "patientid", "_id", "id", "url", "path", "file", "name", "date", "time", "note")
+POPULATION = ("sex", "patientsex", "age", "patientage", "age_years")
+_NO_FACTS = ("uid", "patientid", "url", "path", "file", "date", "time", "note")
+_NAMES = ("id", "name")  # of an image, which are many, or of a site or a scanner, which are few
 _MOST_WORDS = 20  # a column with more values than that, or one a row, is no category
 
 
@@ -113,7 +114,8 @@ def _own_group(table: pd.DataFrame, name: str) -> FactGroup:
     person = name.lower() in POPULATION
     column = table[name]
     numbers = pd.to_numeric(column, errors="coerce")
-    values = numbers if numbers.notna().sum() >= 0.9 * column.notna().sum() else column
+    is_number = numbers.notna().sum() >= 0.9 * column.notna().sum()
+    values = numbers if is_number and not name.lower().endswith(_NAMES) else column
     return FactGroup(
         name=name.lower(),
         words=f"the column {name!r}",
@@ -126,10 +128,10 @@ def _own_group(table: pd.DataFrame, name: str) -> FactGroup:
 
 def _is_category(column: pd.Series[str], name: str) -> bool:
     """Whether a column says something of groups of images: not an id, a path or a note."""
-    if any(name.lower() == word or name.lower().endswith(word) for word in _IDS):
-        return False
     known = column.dropna()
-    if known.nunique() < 2:
+    if name.lower().endswith(_NO_FACTS) or known.nunique() < 2:
         return False
+    if known.nunique() <= min(_MOST_WORDS, np.sqrt(len(known)) + 2):
+        return True
     is_number = pd.to_numeric(known, errors="coerce").notna().mean() > 0.9
-    return bool(is_number or known.nunique() <= min(_MOST_WORDS, np.sqrt(len(known)) + 2))
+    return bool(is_number and not name.lower().endswith(_NAMES))

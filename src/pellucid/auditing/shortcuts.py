@@ -23,9 +23,9 @@ from pellucid.auditing.findings import Finding, Level, found
 from pellucid.auditing.shortcut_facts import FactGroup, fact_groups
 from pellucid.data.folds import folds_by_patient
 from pellucid.data.index import Dataset
-from pellucid.errors import SplitError
 from pellucid.evaluation.intervals import group_patients, percentile_interval, resample
 from pellucid.evaluation.metrics import Ranking
+from pellucid.task import Target
 
 if TYPE_CHECKING:
     from pellucid.data.cache import PixelCache
@@ -60,16 +60,16 @@ def find_shortcuts(dataset: Dataset, cache: PixelCache) -> Iterator[Finding]:
     readable = np.flatnonzero(cache.readable)
     groups = fact_groups(dataset, cache.facts)
     codes = dataset.codes()
-    for number, target in enumerate(dataset.task.targets):
+    for number, whole in enumerate(dataset.task.targets):
         rows = readable[codes[readable, number] >= 0]
         rows = _sample(dataset.table["patient_id"].to_numpy(dtype=object), rows)
-        labels = codes[rows, number]
-        part = _part(dataset, rows, number)
-        try:
-            folds = _folds(part, labels, len(target.classes))
-        except SplitError:
-            yield _not_judged(target.name)
+        rows, target = _enough_patients(dataset, rows, number)
+        if target is None:
+            yield _not_judged(whole.name)
             continue
+        part = _part(dataset, rows, target)
+        labels = np.asarray(part.codes()[:, 0], dtype=np.int64)
+        folds = np.asarray(folds_by_patient(part, _FOLDS, seed=0), dtype=np.int64)
         patients = part.table["patient_id"].to_numpy(dtype=object)
         for group in groups:
             columns = _columns(group.table.iloc[rows])
@@ -77,12 +77,30 @@ def find_shortcuts(dataset: Dataset, cache: PixelCache) -> Iterator[Finding]:
                 continue
             told = _judge(columns, labels, folds, patients)
             if told is not None and told.low > TOLD:
-                yield _finding(part, group, (target.name, target.classes), told)
+                among = target.classes if target is not whole else ()
+                yield _finding(part, group, told, among)
 
 
-def _part(dataset: Dataset, rows: Ints, number: int) -> Dataset:
+def _enough_patients(dataset: Dataset, rows: Ints, number: int) -> tuple[Ints, Target | None]:
+    """The rows of the classes with enough patients to judge, and the target of these alone.
+
+    None where fewer than two such classes are left: one rare class must not hide what tells the
+    others apart.
+    """
+    target = dataset.task.targets[number]
+    part = dataset.table.iloc[rows]
+    sizes = part.groupby(target.name)["patient_id"].nunique()
+    classes = tuple(name for name in target.classes if sizes.get(name, 0) >= FEW_PATIENTS)
+    if len(classes) < 2:
+        return rows, None
+    if len(classes) == len(target.classes):
+        return rows, target
+    return rows[part[target.name].isin(classes)], Target(name=target.name, classes=classes)
+
+
+def _part(dataset: Dataset, rows: Ints, target: Target) -> Dataset:
     """The rows and the one target that are judged now."""
-    task = dataset.task.model_copy(update={"targets": (dataset.task.targets[number],)})
+    task = dataset.task.model_copy(update={"targets": (target,)})
     table = dataset.table.iloc[rows].reset_index(drop=True)
     return Dataset(table, task, dataset.name, dataset.source)
 
@@ -97,18 +115,10 @@ def _sample(patients: npt.NDArray[np.object_], rows: Ints) -> Ints:
     return np.asarray(rows[np.isin(codes, order[kept])], dtype=np.int64)
 
 
-def _folds(part: Dataset, labels: Ints, n_classes: int) -> Ints:
-    patients = part.table["patient_id"]
-    few = [patients[labels == label].nunique() < FEW_PATIENTS for label in range(n_classes)]
-    if any(few):
-        raise SplitError(f"Every class needs {FEW_PATIENTS} patients")
-    return np.asarray(folds_by_patient(part, _FOLDS, seed=0), dtype=np.int64)
-
-
 def _not_judged(target: str) -> Finding:
     message = (
-        f"Whether {target!r} can be told from what should not tell it was not judged: a class has "
-        f"fewer than {FEW_PATIENTS} patients."
+        f"Whether {target!r} can be told from what should not tell it was not judged: fewer than "
+        f"two classes have {FEW_PATIENTS} patients."
     )
     return found("NOTE", "shortcuts_not_judged", message)
 
@@ -169,13 +179,14 @@ def _fitted(
     return scores
 
 
-def _finding(
-    part: Dataset, group: FactGroup, target: tuple[str, tuple[str, ...]], told: _Told
-) -> Finding:
-    name, classes = target
+def _finding(part: Dataset, group: FactGroup, told: _Told, among: tuple[str, ...]) -> Finding:
+    """A finding; `among` are the classes that were judged, where they are not all."""
+    (target,) = part.task.targets
+    name, classes = target.name, target.classes
+    only = f" (among {', '.join(among)})" if among else ""
     level: Level = "NOTE" if group.may_tell else "WARN"
     message = (
-        f"{name!r} can be told from {group.words} alone: AUROC {told.auroc:.2f} "
+        f"{name!r}{only} can be told from {group.words} alone: AUROC {told.auroc:.2f} "
         f"({told.low:.2f}–{told.high:.2f}) without looking at anything else."
     )
     labels = part.codes()[:, 0]

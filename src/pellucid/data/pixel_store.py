@@ -36,7 +36,16 @@ ARRAYS = ("pixels.npy", "views.npy")
 TO_DO, DONE, UNREADABLE = 0, 1, 2
 _SPARE_BYTES = 64 * 2**20  # facts and states, and room for the run that follows
 _SECONDS_BETWEEN_TRIES = 0.1
-_FACTS_ALWAYS = ("format", "width", "height", "bit_depth", "mode", "frames", "synthetic")
+_FACTS_ALWAYS = (
+    "format",
+    "width",
+    "height",
+    "bit_depth",
+    "mode",
+    "frames",
+    "synthetic",
+    "pixel_digest",
+)
 _REMEDY = (
     "Free some space, or set PELLUCID_CACHE to a folder on another disk, and run the same command "
     "again: it goes on where it stopped."
