@@ -87,6 +87,44 @@ def test_split_audit_train_and_evaluate_agree_on_who_is_where(images: Path, tmp_
     assert pellucid("evaluate", out / "predictions" / "test.csv", "--model", out).code == 0
 
 
+def test_split_keeps_copies_together_and_invents_no_patients(images: Path, tmp_path: Path) -> None:
+    pairs = [(f"p{n}_0.png", f"p{6 + n}_0.png") for n in range(6)]
+    for first, second in pairs:
+        shutil.copy(images / "ill" / first, images / "ill" / second)
+    words = ["split", images, "--out", tmp_path / "s.csv", "--overwrite"]
+
+    def apart(column: str) -> int:
+        side = pd.read_csv(tmp_path / "s.csv").set_index("image_id")[column]
+        return sum(side[f"ill/{first}"] != side[f"ill/{second}"] for first, second in pairs)
+
+    assert pellucid(*words, "--folds", 4).code == 0
+    assert [apart(f"split_{fold}") for fold in range(1, 5)] == [0, 0, 0, 0]
+    assert pellucid(*words).code == 0
+    assert apart("split") == 0
+    answer = pellucid("audit", tmp_path / "s.csv")
+    assert "No patients are known" in answer.out
+    assert pellucid(*words, "--ignore-copies").code == 0
+    assert apart("split") > 0
+
+
+def test_shared_patients_are_allowed_by_code_as_by_option(images: Path, tmp_path: Path) -> None:
+    words = ["split", images, "--patient-pattern", PATTERN, "--out", tmp_path / "s.csv"]
+    assert pellucid(*words).code == 0
+    table = pd.read_csv(tmp_path / "s.csv")
+    test = table.index[table["split"] == "test"][0]
+    table.loc[test, "split"] = "train"
+    table.to_csv(tmp_path / "s.csv", index=False)
+    out = tmp_path / "run"
+    options = [*QUICK_OPTIONS, "--set", "epochs=1", "--label-column", "label"]
+    words = ["train", tmp_path / "s.csv", "--out", out, *options]
+    assert pellucid(*words).code == 2
+    answer = pellucid(*words, "--allow", "shared_patients")
+    assert answer.code == 0, answer.err
+    assert json.loads((out / "run.json").read_text())["allow_shared_patients"]
+    answer = pellucid("evaluate", out)
+    assert answer.code == 0, answer.err
+
+
 def test_split_refuses_what_cannot_be(images: Path, tmp_path: Path) -> None:
     words = ["split", images, "--patient-pattern", PATTERN, "--out", tmp_path / "s.csv"]
     for options, text in (

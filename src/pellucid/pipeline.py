@@ -46,7 +46,9 @@ from pellucid.storage import write_text
 from pellucid.task import Task
 
 if TYPE_CHECKING:
+    from pellucid.auditing.copies import Copies
     from pellucid.bundle import Bundle
+    from pellucid.data.cache import PixelCache
     from pellucid.network.classifier import Classifier
     from pellucid.preparation import Prepared, Request
     from pellucid.training.checkpoint import EpochRow
@@ -67,9 +69,7 @@ def audit(
     `out` is a folder that gets audit.json, index.csv and audit.html with the pictures side by side.
     """
     progress = progress or Progress()
-    count = progress.counter("Reading images")
-    cache = build_cache(dataset, Preprocessing(image_size=64, channels=1), progress=count)
-    copies = find_copies(cache, progress.counter("Comparing pictures"))
+    cache, copies = _look(dataset, progress)
     found = audit_dataset(dataset, cache, copies)
     if out is not None:
         from pellucid.reporting.audit_page import write_audit_page
@@ -82,6 +82,13 @@ def audit(
     return found
 
 
+def _look(dataset: Dataset, progress: Progress) -> tuple[PixelCache, Copies]:
+    """The decoded pictures as the audit looks at them, and which are copies of each other."""
+    count = progress.counter("Reading images")
+    cache = build_cache(dataset, Preprocessing(image_size=64, channels=1), progress=count)
+    return cache, find_copies(cache, progress.counter("Comparing pictures"))
+
+
 def split(
     dataset: Dataset,
     out: str | os.PathLike[str],
@@ -91,24 +98,37 @@ def split(
     leave_out: str | None = None,
     stratify_by: Sequence[str] = (),
     seed: int = 0,
+    keep_copies_together: bool = True,
+    progress: Progress | None = None,
 ) -> list[str]:
     """Write the dataset as a manifest with one split, or with `split_1` … for folds or sites.
 
-    Returns sentences that say what each split is. `train` reads the manifest back.
+    Copies of a picture stay on one side, as in `train`, unless told otherwise; that needs the
+    pictures decoded. Returns sentences that say what each split is. `train` reads the manifest
+    back; where patients are not known it does not pretend that they are.
     """
     if folds is not None and leave_out is not None:
         raise UsageError("Folds and leaving one out are two ways to cut; choose one")
     if folds is None and repeats > 1:
         raise UsageError("Repeats are of folds", "none", "Add --folds 5.")
-    if folds is not None:
-        table, notes = cut_into_folds(
-            dataset, folds, repeats=repeats, seed=seed, stratify_by=stratify_by
-        )
-    elif leave_out is not None:
-        table, notes = leave_one_out(dataset, leave_out, seed=seed)
-    else:
-        done, notes = assign_splits(dataset, seed=seed, stratify_by=stratify_by)
-        table = done.table
+    linked = None
+
+    def cut() -> tuple[pd.DataFrame, list[str]]:
+        how: dict[str, Any] = {"seed": seed, "linked": linked, "stratify_by": stratify_by}
+        if folds is not None:
+            return cut_into_folds(dataset, folds, repeats=repeats, **how)
+        if leave_out is not None:
+            return leave_one_out(dataset, leave_out, **how)
+        done, notes = assign_splits(dataset, **how)
+        return done.table, notes
+
+    table, notes = cut()  # what cannot be split is refused before anything is decoded
+    if keep_copies_together:
+        _, copies = _look(dataset, progress or Progress())
+        linked = copies.groups(len(dataset.table))
+        table, notes = cut()
+    if not dataset.patients_known:
+        table = table.drop(columns="patient_id")
     write_text(Path(out), table.to_csv(index=False))
     return notes
 

@@ -72,6 +72,11 @@ class Request:
         """The codes of findings that do not stop training."""
         return (*self.allow, *(SAME_PATIENT if self.allow_shared_patients else ()))
 
+    @property
+    def may_share_patients(self) -> bool:
+        """Whether given splits may share patients, by either option; the report says so."""
+        return "shared_patients" in self.allowed
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -118,7 +123,7 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
         seed=plan.seed,
         versions=versions(),
         notes=[*dataset.notes, *notes],
-        allow_shared_patients=wish.allow_shared_patients,
+        allow_shared_patients=wish.may_share_patients,
         allowed=list(wish.allow),
         split_digest=split_digest(dataset.table),
         unreadable=len(dataset.table) - readable,
@@ -151,7 +156,7 @@ def _split(
         dataset,
         seed=plan.seed,
         fractions=plan.fractions,
-        allow_shared_patients="shared_patients" in wish.allowed,
+        allow_shared_patients=wish.may_share_patients,
         linked=linked,
         stratify_by=wish.stratify_by,
     )

@@ -55,6 +55,9 @@ def split(
         str | None, typer.Option(metavar="COLUMN", help="One split a value, such as a site.")
     ] = None,
     stratify_by: StratifyBy = None,
+    ignore_copies: Annotated[
+        bool, typer.Option(help="Read no picture, so copies may stand in two splits.")
+    ] = False,
     seed: Seed = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the file.")] = False,
 ) -> None:
@@ -70,6 +73,7 @@ def split(
         leave_out=leave_out,
         stratify_by=tuple(stratify_by or ()),
         seed=seed or 0,
+        keep_copies_together=not ignore_copies,
     )
     for note in notes:
         typer.echo(note)
