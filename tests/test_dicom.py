@@ -304,6 +304,44 @@ def test_lookup_tables(tmp_path: Path) -> None:
     np.testing.assert_allclose(grey(read_image(path)), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
+def test_lookup_tables_of_8_bits_and_of_the_whole_signed_range(
+    tmp_path: Path, keyword: str
+) -> None:
+    """C.11.1.1.1: 8-bit entries stand two in a word; an odd one has a byte behind it."""
+    window = {"WindowCenter": 128, "WindowWidth": 256, "VOILUTFunction": "LINEAR_EXACT"}
+    entries = np.array([5, 250, 40, 90, 255], np.uint8)
+    place = np.clip(np.arange(24).reshape(4, 6) - 10, 0, 4)
+    for data in (entries.tobytes() + b"\0", entries.astype("<u2").tobytes()):
+        table = item(LUTDescriptor=[5, 10, 8], LUTData=data, ModalityLUTType="US")
+        stored = np.arange(24, dtype=np.uint8).reshape(4, 6)
+        path = write_dicom(tmp_path / "a", stored, **{keyword: [table]}, **window)
+        scale = 255 if keyword == "VOILUTSequence" else 256
+        np.testing.assert_allclose(grey(read_image(path)), entries[place] / scale, atol=1e-6)
+    ramp = np.arange(2**16).astype("<u2")
+    table = item(LUTDescriptor=[0, -(2**15), 16], LUTData=ramp.tobytes(), ModalityLUTType="US")
+    table["LUTDescriptor"].VR = "SS"
+    window |= {"WindowCenter": 2**15, "WindowWidth": 2**16}
+    path = write_dicom(tmp_path / "b", **{keyword: [table]}, **window)
+    expected = (STORED.astype(int) + 2**15) / 2**16
+    np.testing.assert_allclose(grey(read_image(path)), expected, atol=2e-5)
+
+
+def test_a_damaged_lookup_table_is_refused(tmp_path: Path) -> None:
+    for descriptor in ([4, 10, 16], [2, 10, 0]):
+        table = item(LUTDescriptor=descriptor, LUTData=bytes(4))
+        with pytest.raises(ReadError, match="damaged DICOM"):
+            read_image(write_dicom(tmp_path / "a", VOILUTSequence=[table]))
+
+
+def test_a_screenshot_of_a_ct_holds_no_hounsfield_units(tmp_path: Path) -> None:
+    stored = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10
+    path = write_dicom(tmp_path / "a", stored, RescaleSlope=1, RescaleIntercept=0)
+    image = read_image(path, window="lung")
+    assert image.facts["window"] == "full range; not applied: 8 bits"
+    np.testing.assert_allclose(grey(image), stored / 255, atol=1e-6)
+
+
 @pytest.mark.parametrize("interpretation", ["MONOCHROME1", "MONOCHROME2"])
 def test_padding_is_background_and_counts_for_no_range(tmp_path: Path, interpretation: str) -> None:
     elements = {"PhotometricInterpretation": interpretation}
@@ -385,6 +423,24 @@ def test_each_frame_has_its_own_rescale_and_window(tmp_path: Path) -> None:
     assert read_image(path, 1).facts["window"] == "linear -300 401"
 
 
+def test_each_frame_has_its_own_lookup_table(tmp_path: Path) -> None:
+    """C.7.6.16.2.10b, as enhanced X-ray objects have it."""
+
+    def group(top: int) -> Dataset:
+        data = np.linspace(0, top, 2400).astype("<u2").tobytes()
+        table = item(LUTDescriptor=[2400, 0, 12], LUTData=data)
+        return item(FrameVOILUTSequence=[item(VOILUTSequence=[table])])
+
+    stack = np.stack([STORED, STORED])
+    groups = {"PerFrameFunctionalGroupsSequence": [group(4095), group(1000)]}
+    path = write_dicom(tmp_path / "a", stack, NumberOfFrames=2, **groups)
+    for frame, top in ((0, 4095), (1, 1000)):
+        image = read_image(path, frame)
+        assert image.facts["window"] == "voi lut"
+        expected = np.clip(STORED, 0, 2399) * (top / 2399) / 4095
+        np.testing.assert_allclose(grey(image), expected, atol=1 / 4095)
+
+
 def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
     stack = np.stack([STORED, STORED])
     path = write_dicom(tmp_path / "a", stack, NumberOfFrames=2, PatientID="before")
@@ -447,6 +503,17 @@ def test_palettes_of_8_and_16_bits(tmp_path: Path) -> None:
         )
         expected = shades[:, stored] / 255
         np.testing.assert_allclose(read_image(path).pixels, expected, atol=1e-6)
+
+
+def test_a_dark_frame_of_a_16_bit_palette_stays_dark(tmp_path: Path) -> None:
+    shades = np.array([0, 100, 30000, 65535], "<u2")
+    tables: dict[str, object] = {}
+    for colour in ("Red", "Green", "Blue"):
+        tables[f"{colour}PaletteColorLookupTableDescriptor"] = [4, 0, 16]
+        tables[f"{colour}PaletteColorLookupTableData"] = shades.tobytes()
+    stored = np.array([[0, 1], [1, 1]], np.uint8)
+    path = write_dicom(tmp_path / "a", stored, PhotometricInterpretation="PALETTE COLOR", **tables)
+    np.testing.assert_allclose(read_image(path).pixels[0], shades[stored] / 65535, atol=1e-7)
 
 
 def test_floating_point_pixels(tmp_path: Path) -> None:

@@ -182,6 +182,53 @@ def test_pseudonyms_replace_every_id(scans: Path, tmp_path: Path) -> None:
         read_dataset(scans, **options)
 
 
+def test_pseudonyms_replace_the_ids_of_a_table_too(scans: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(tmp_path / "labels.csv", dtype=str)
+    table["path"] = "scans/p" + table.index.astype(str) + "/" + table["file"]
+    table["AccessionNumber"] = "ACC" + table.index.astype(str)
+    table["MRN"] = "M-" + table["PatientID"]
+    table.to_csv(tmp_path / "manifest.csv", index=False)
+    labels = {"labels": tmp_path / "manifest.csv"}
+    for source, options in ((tmp_path / "manifest.csv", {}), (scans, labels)):
+        plain = read_dataset(source, **options)
+        hashed = read_dataset(source, **options, pseudonymise=tmp_path / "key")
+        assert {"AccessionNumber", "MRN"} <= set(hashed.facts)
+        shown = plain.table.drop(columns="image_path").to_csv()
+        hidden = hashed.table.drop(columns="image_path").to_csv()
+        for word in ("PAT", "ACC", "1.2.3.", "IM1"):
+            assert word in shown
+            assert word not in hidden
+
+
+def test_labels_of_objects_are_not_lent_to_others_of_the_patient(
+    scans: Path, tmp_path: Path
+) -> None:
+    for number in range(12):
+        write_dicom(scans / f"p{number}" / "other", f"PAT{number:02d}", f"1.2.4.{number}")
+    dataset = read_dataset(scans, labels=tmp_path / "labels.csv")
+    assert len(dataset.table) == 14
+    assert not dataset.table["image_id"].str.endswith("other").any()
+    assert any("joined by SOPInstanceUID" in note for note in dataset.notes)
+    dataset = read_dataset(scans, labels=tmp_path / "labels.csv", join_column="PatientID")
+    assert len(dataset.table) == 26
+
+
+def test_a_message_shows_no_name_of_the_table(scans: Path, tmp_path: Path) -> None:
+    path = tmp_path / "strange.csv"
+    path.write_text("Patient Name,birth_date,case,finding\nSecret,1970-01-02,a,ill\nB,,b,well\n")
+    with pytest.raises(ManifestError, match="got a in its first row") as caught:
+        read_dataset(scans, labels=path)
+    assert "Secret" not in str(caught.value)
+    assert "1970" not in str(caught.value)
+
+
+def test_a_newborn_has_an_age(tmp_path: Path) -> None:
+    for number in range(4):
+        path = tmp_path / "data" / ("ill" if number % 2 else "well") / f"{number}.dcm"
+        write_dicom(path, f"P{number}", f"1.2.{number}", PatientAge="000D")
+    assert read_dataset(tmp_path / "data").table["age"].tolist() == ["0"] * 4
+
+
 def test_options_that_mean_nothing_are_refused(scans: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--join-column"):
         read_dataset(scans, join_column="x")

@@ -64,9 +64,41 @@ def test_slope_window_and_voxels_that_are_not_square(tmp_path: Path) -> None:
     image.header.set_slope_inter(2.0, -1000.0)
     nib.save(image, tmp_path / "v.nii")
     read = read_image(tmp_path / "v.nii", 0, window="-500,1000")
-    assert read.facts["window"] == "-500 1000" or "500" in str(read.facts["window"])
+    assert read.facts["window"] == "linear -500 1000"
+    plane = volume()[::-1, ::-1, 0].T * 2.0 - 1000  # stored slice 0, in its units
+    grey = np.clip((plane + 500.5) / 999 + 0.5, 0, 1)
+    assert 0 < grey.mean() < 1
+    np.testing.assert_allclose(read.pixels[0].mean(axis=0), grey.mean(axis=0), atol=2e-2)
     assert (read.facts["voxel_y_mm"], read.facts["voxel_z_mm"]) == (2.0, 5.0)
     assert read.pixels.shape == (1, 16, 6)
+
+
+def test_a_window_is_not_laid_over_numbers_that_are_no_hounsfield_units(tmp_path: Path) -> None:
+    byte = (volume() % 256).astype(np.uint8)
+    share = (volume() / volume().max()).astype(np.float32)
+    for voxels, window, words in (
+        (byte, "lung", "not applied: 8 bits"),
+        (byte, "100,50", "not applied: 8 bits"),
+        (share, "lung", "not applied: no Hounsfield units"),
+        (volume().astype(np.uint16), "lung", "not applied: no Hounsfield units"),
+    ):
+        path = save(tmp_path / "v.nii", voxels)
+        read = read_image(path, 3, window=window)
+        assert str(read.facts["window"]).endswith(f"; {words}")
+        np.testing.assert_array_equal(read.pixels, read_image(path, 3).pixels)
+    image = nib.Nifti1Image(volume().astype(np.uint16), np.eye(4))
+    image.header.set_slope_inter(1.0, -1024.0)
+    nib.save(image, tmp_path / "ct.nii")
+    assert read_image(tmp_path / "ct.nii", 3, window="lung").facts["window"] == "lung -600 1500"
+
+
+def test_labels_name_volumes_without_their_two_endings(tmp_path: Path) -> None:
+    (tmp_path / "volumes").mkdir()
+    for number in range(4):
+        save(tmp_path / "volumes" / f"sub{number}.nii.gz", volume())
+    (tmp_path / "labels.csv").write_text("image,finding\nsub0,a\nsub1,b\nsub2,a\nsub3,b\n")
+    dataset = read_dataset(tmp_path / "volumes", labels=tmp_path / "labels.csv")
+    assert len(dataset.table) == 4 * 10
 
 
 @pytest.mark.parametrize("frame", [-1, 10])

@@ -192,7 +192,8 @@ def _look_at_volume(path: str, axis: str, step: int) -> _File:
 
 def _first(facts: Facts, keywords: Sequence[str]) -> str | None:
     """The first of several facts as text, since every other table of facts is text."""
-    value = next((facts[keyword] for keyword in keywords if facts.get(keyword)), None)
+    given = (facts[keyword] for keyword in keywords if facts.get(keyword) not in (None, ""))
+    value = next(given, None)  # a newborn's age of 0 is given
     if value is None:
         return None
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -16,8 +16,9 @@ import pandas as pd
 
 from pellucid.data.folders import read_folder
 from pellucid.data.frames import UIDS
+from pellucid.data.label_table import KEYS
 from pellucid.data.labels import build_task
-from pellucid.data.listing import RESERVED, Choices, Listing, count
+from pellucid.data.listing import RESERVED, Choices, Listing, count, normal
 from pellucid.data.manifest import read_manifest
 from pellucid.data.medmnist import read_archive
 from pellucid.data.medmnist_sets import fetch_medmnist
@@ -28,6 +29,15 @@ from pellucid.task import Target, Task
 
 MANIFESTS = (".csv", ".tsv", ".parquet", ".pq")
 CASES = ("chest", "breast", "oct")
+OTHER_IDS = (  # what else tells who somebody is, by how tables call it
+    "accessionnumber",
+    "accession",
+    "mrn",
+    "medicalrecordnumber",
+    "hospitalnumber",
+    "otherpatientids",
+    "seriesuid",
+)
 
 Report = Callable[[int, int], None]
 
@@ -152,7 +162,7 @@ def read_dataset(
     table = _arrange(listing)
     listing.notes += key_notes
     if pseudonyms is not None:
-        table = _pseudonymised(table, pseudonyms)
+        table = _pseudonymised(table, listing.facts, pseudonyms)
     return Dataset(
         table=table,
         task=task,
@@ -221,11 +231,20 @@ def _arrange(listing: Listing) -> pd.DataFrame:
     return listing.table[[*first, *listing.targets, *listing.facts, *last]].reset_index(drop=True)
 
 
-def _pseudonymised(table: pd.DataFrame, pseudonyms: Pseudonyms) -> pd.DataFrame:
-    """The table with every id replaced; an image's own id tells no patient apart any more."""
-    kinds = {"patient_id": "patient", "image_id": "image", **dict.fromkeys(UIDS, "uid")}
-    known = {name: kind for name, kind in kinds.items() if name in table}
-    hashed = {name: pseudonyms.of_column(kind, table[name]) for name, kind in known.items()}
+def _pseudonymised(
+    table: pd.DataFrame, facts: Sequence[str], pseudonyms: Pseudonyms
+) -> pd.DataFrame:
+    """The table with every id replaced, also those that a table of the user's has under its names.
+
+    An image's own id tells no patient apart any more.
+    """
+    usual = {name: "uid" for names in KEYS.values() for name in names}
+    usual |= dict.fromkeys((*UIDS, *OTHER_IDS), "uid") | dict.fromkeys(
+        KEYS["patient_id"], "patient"
+    )
+    kinds = {name: usual[normal(name)] for name in facts if normal(name) in usual}
+    kinds |= {"patient_id": "patient", "image_id": "image"}
+    hashed = {name: pseudonyms.of_column(kind, table[name]) for name, kind in kinds.items()}
     return table.assign(**hashed)
 
 

@@ -17,6 +17,7 @@ from pellucid.data.manifest import (
     FILE_NAMES,
     IMAGE_NAMES,
     PATIENT_NAMES,
+    PERSONAL,
     leave_unlabelled,
     other_columns,
     read_splits,
@@ -47,7 +48,9 @@ class _Join(NamedTuple):
 def join_labels(listing: Listing, path: Path, choices: Choices) -> None:
     """Give a listing the targets, facts and splits of a table; images without a label go.
 
-    The key is the column named by `join_column`, else the one whose name and values fit best.
+    The key is the column named by `join_column`, else one of a usual name, the most exact first:
+    a table of objects that also names their patients labels these objects and no others. Where no
+    name is usual, it is the column whose values fit best.
     Raises `ManifestError` when nothing matches, or when one key has two labels.
     """
     table = read_table(path)
@@ -87,7 +90,9 @@ def _find_join(
         if choices.join_column or normal(name) in names
         for join in _joins(images, table, name, key)
     ]
-    joins = by_name if any(join.n_matched for join in by_name) else []
+    matched = [join for join in by_name if join.n_matched]
+    exact = matched[:1] if not choices.join_column else matched
+    joins = [join for join in matched if join.key in {first.key for first in exact}]
     if not joins and not choices.join_column:
         joins = [
             join for key in KEYS for name in columns for join in _joins(images, table, name, key)
@@ -115,7 +120,7 @@ def _values(images: pd.DataFrame, key: str) -> Iterator[pd.Series[str]]:
         images["image_id"],
         paths,
         names,
-        names.str.replace(r"\.[^.]*$", "", regex=True),
+        names.str.replace(r"(\.nii\.gz|\.[^.]*)$", "", case=False, regex=True),
     ):
         files = pd.DataFrame({"value": values, "path": paths}).drop_duplicates()
         if values is images["image_id"] or files["value"].is_unique:
@@ -126,7 +131,8 @@ def _nothing_matches(
     images: pd.DataFrame, table: pd.DataFrame, columns: list[str], choices: Choices
 ) -> ManifestError:
     example = choices.show("image", [images["image_id"].iloc[0]])[0]
-    cells = [str(value) for value in table[columns].iloc[0].dropna()]
+    shown_columns = [name for name in columns if normal(name) not in PERSONAL]
+    cells = [str(value) for value in table[shown_columns].iloc[0].dropna()]
     shown = "cells that fit none" if choices.pseudonyms else some(cells, 6)
     return ManifestError(
         "The table of labels must name images by PatientID, StudyInstanceUID, SOPInstanceUID or "

@@ -6,6 +6,7 @@
     codestreams.py    what a compressed frame says of its size
     decoders.py       bytes to stored values, one decoder for each transfer syntax
     dicom_groups.py   elements of one frame of an enhanced object
+    dicom_tables.py   lookup tables of grey
     dicom_grey.py     modality, values of interest, polarity, padding
     dicom_colour.py   palette and YBR to RGB
     dicom_aspect.py   square pixels

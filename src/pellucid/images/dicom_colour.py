@@ -65,7 +65,11 @@ def _palette(header: Header, stored: Array) -> FloatArray:
     """C.7.6.3.1.5 and, segmented, C.7.9.2: lookup tables of 8 or 16 bits an entry, to RGB."""
     colours = np.asarray(processing.apply_color_lut(stored, header.elements))
     full_scale = np.iinfo(colours.dtype).max
-    tables = header.get("RedPaletteColorLookupTableDescriptor")
-    if int(tables[2]) == 16 and int(colours.max()) <= 255:
-        full_scale = 255  # 8-bit colours in 16-bit tables, as some writers leave them
+    count, first, bits = (int(n) for n in header.get("RedPaletteColorLookupTableDescriptor"))
+    if bits == 16 and int(colours.max()) <= 255:
+        # 8-bit colours in 16-bit tables, as some writers leave them; a dark frame is told from them
+        # by the colours that it does not use
+        every = np.arange(first, first + (count or 2**16))
+        if int(np.max(processing.apply_color_lut(every, header.elements))) <= 255:
+            full_scale = 255
     return np.asarray(np.divide(colours, np.float32(full_scale), dtype=np.float32))

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from pydicom.multival import MultiValue
-from pydicom.pixels import processing
 
 from pellucid.images.dicom_frames import Layout
 from pellucid.images.dicom_groups import FRAME_VOI, PIXEL_VALUES, FrameElements
 from pellucid.images.dicom_header import Header, plain_text
+from pellucid.images.dicom_tables import look_up
 from pellucid.images.image import Array, FloatArray
 from pellucid.images.windows import Window, apply_window, window_refusal
 
@@ -54,7 +54,7 @@ def grey_pixels(
 def modality_values(header: Header, elements: FrameElements, stored: Array) -> Array:
     """C.11.1: the Modality LUT, or stored value times Rescale Slope plus Rescale Intercept."""
     if header.get("ModalityLUTSequence") and stored.dtype.kind in "iu":
-        return np.asarray(processing.apply_modality_lut(stored, header.elements), dtype=np.float32)
+        return look_up(header, header.get("ModalityLUTSequence")[0], stored)[0]
     slope = _number(elements.get("RescaleSlope", PIXEL_VALUES), 1.0)
     intercept = _number(elements.get("RescaleIntercept", PIXEL_VALUES), 0.0)
     exact = stored.dtype.itemsize <= 2  # float32 holds 24 bits; wider values need float64
@@ -87,10 +87,11 @@ def _chosen(header: Header, elements: FrameElements, window: Window | None) -> t
     """The chosen window where it means something for this picture, else why not."""
     units = plain_text(elements.get("RescaleType", PIXEL_VALUES, "")).upper()
     rescaled = elements.get("RescaleIntercept", PIXEL_VALUES) is not None
-    # C.8.2.1.1.5: the rescaled values of an original CT image are Hounsfield units
-    if str(header.get("Modality", "")) == "CT" and rescaled and not units:
-        units = _HOUNSFIELD
     bits = int(header.get("BitsStored") or header.get("BitsAllocated") or 0)
+    # C.8.2.1, table C.8-3: the rescaled values of an original CT image are Hounsfield units. It has
+    # 12 bits or more (C.8.2.1.1.5); 8 are a screenshot's or another secondary capture's.
+    if str(header.get("Modality", "")) == "CT" and rescaled and not units and bits > 8:
+        units = _HOUNSFIELD
     refusal = window_refusal(window, bits, units)
     return (None if refusal else window), refusal
 
@@ -113,7 +114,7 @@ def _values_of_interest(
     if window is not None:
         return Grey(apply_window(values, window.centre, window.width), str(window))
     said = f"; {refusal}" if refusal else ""
-    lut = _voi_lut(header, stored, values)
+    lut = _voi_lut(header, elements, (stored, values))
     if lut is not None:
         return Grey(lut, "voi lut" + said)
     own = _own_window(elements)
@@ -146,14 +147,16 @@ def _own_window(elements: FrameElements) -> tuple[float, float, str] | None:
     return centre, width, function
 
 
-def _voi_lut(header: Header, stored: Array, values: Array) -> FloatArray | None:
-    """C.11.2.1.1: the first table of the VOI LUT Sequence, scaled by its bits."""
-    if not header.get("VOILUTSequence") or stored.dtype.kind not in "iu":
+def _voi_lut(
+    header: Header, elements: FrameElements, arrays: tuple[Array, Array]
+) -> FloatArray | None:
+    """C.11.2.1.1: the first table of the frame's VOI LUT Sequence, scaled by its bits."""
+    stored, values = arrays
+    tables = elements.get("VOILUTSequence", FRAME_VOI)
+    if not tables or stored.dtype.kind not in "iu":
         return None
-    bits = int(header.get("VOILUTSequence")[0].LUTDescriptor[2])
-    whole = np.rint(values).astype(np.int64)
-    looked_up = np.asarray(processing.apply_voi(whole, header.elements, index=0), dtype=np.float32)
-    return np.asarray(np.clip(looked_up / np.float32(2**bits - 1), 0, 1), dtype=np.float32)
+    found, bits = look_up(header, tables[0], np.rint(values))
+    return np.asarray(np.clip(found / np.float32(2**bits - 1), 0, 1), dtype=np.float32)
 
 
 def _own_range(values: Array, padding: Array | None) -> FloatArray:

@@ -12,7 +12,7 @@ from typing import Any
 from pellucid.images.dicom_header import Header
 
 PIXEL_VALUES = "PixelValueTransformationSequence"  # C.7.6.16.2.9
-FRAME_VOI = "FrameVOILUTSequence"  # C.7.6.16.2.10
+FRAME_VOI = "FrameVOILUTSequence"  # C.7.6.16.2.10 and, with tables, C.7.6.16.2.10b
 PIXEL_MEASURES = "PixelMeasuresSequence"  # C.7.6.16.2.1
 
 

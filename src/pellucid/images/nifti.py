@@ -32,7 +32,7 @@ from pellucid.images.image import (
     check_frame,
     check_size,
 )
-from pellucid.images.windows import apply_window
+from pellucid.images.windows import apply_window, window_refusal
 
 AXES = {  # the canonical axis that is cut across, that of the rows, and that of the columns
     "axial": (2, 1, 0),
@@ -94,8 +94,9 @@ def read_nifti(path: Path, name: str, axis: str, asked: Asked) -> Image:
     """Read slice `asked.frame` along `axis` (axial by default) as float32 (1, row, column).
 
     Axial slices are counted from the feet, coronal from the back, sagittal from the patient's left.
-    Values (with scl_slope and scl_inter) are laid under the chosen window, or else stretched from
-    the volume's 0.5 to its 99.5 percentile; voxels that are not square are enlarged to be so.
+    Values (with scl_slope and scl_inter) are laid under the chosen window where it means something
+    (as `lay_window` judges the numbers of a TIFF), or else stretched from the volume's 0.5 to its
+    99.5 percentile; voxels that are not square are enlarged to be so.
     """
     across, down, right = _cut(axis or "axial", name)
     header = _read_header(path, name)
@@ -105,9 +106,11 @@ def read_nifti(path: Path, name: str, axis: str, asked: Asked) -> Image:
     with _one_at_a_time:  # threads that want the same volume wait for the first to load it
         volume = _open_volume(path, name, (status.st_mtime_ns, status.st_size))
     values = volume.plane(across, asked.frame)
-    if asked.window is None:
+    refusal = window_refusal(asked.window, 8 * header.dtype.itemsize, volume.units)
+    if asked.window is None or refusal:
         low, high = volume.limits
-        pixels, window = _stretched(values, low, high), f"percentiles {low:g} {high:g}"
+        said = f"; {refusal}" if refusal else ""
+        pixels, window = _stretched(values, low, high), f"percentiles {low:g} {high:g}{said}"
     else:
         pixels = apply_window(values, asked.window.centre, asked.window.width)
         window = str(asked.window)
@@ -252,6 +255,15 @@ class _Volume:
             return 0.0, 0.0
         low, high = np.percentile(finite, _PERCENTILES)
         return float(low), float(high)
+
+    @property
+    def units(self) -> str:
+        """Hounsfield units ("HU") for numbers that may be: signed, below 0, or beyond [0, 1]."""
+        kind = self._header.dtype.kind
+        if kind == "i" and self._header.dtype.itemsize > 1:
+            return "HU"
+        low, high = self.limits
+        return "HU" if low < 0 or (kind == "f" and high > 1) else ""
 
     def _in_units(self, stored: Array) -> FloatArray:
         values = np.array(stored, dtype=np.float32)
