@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,7 @@ from pellucid.data.index import Dataset, read_dataset
 from pellucid.data.split import assign_splits
 from pellucid.data.trained_on import (
     check_not_trained_on,
-    fingerprint_training,
     load_trained_on,
-    save_trained_on,
 )
 from pellucid.errors import UsageError
 from pellucid.evaluation.document import (
@@ -37,23 +35,16 @@ from pellucid.evaluation.document import (
     evaluate_predictions,
     save_evaluation,
 )
-from pellucid.evaluation.metrics import validation_auroc
-from pellucid.evaluation.predictions import build_predictions, read_predictions, save_predictions
+from pellucid.evaluation.predictions import read_predictions, save_predictions
 from pellucid.images.preprocessing import Preprocessing
-from pellucid.progress import Progress, duration
+from pellucid.progress import Progress
 from pellucid.run import Run, find_run, now, open_run, versions
 from pellucid.storage import write_text
 from pellucid.task import Task
 
 if TYPE_CHECKING:
     from pellucid.auditing.copies import Copies
-    from pellucid.bundle import Bundle
     from pellucid.data.cache import PixelCache
-    from pellucid.network.classifier import Classifier
-    from pellucid.preparation import Prepared, Request
-    from pellucid.training.checkpoint import EpochRow
-    from pellucid.training.loop import Listener
-    from pellucid.training.plan import Plan
 
 JUDGED = ("validation", "test", "external_test")
 
@@ -149,7 +140,9 @@ def train(
     `allow_shared_patients` trains although given splits share patients (the report says so).
     Raises a `PellucidError` before anything is written when the input is wrong.
     """
+    from pellucid.fitting import fit, keep_bundle
     from pellucid.preparation import Request, prepare, prepare_again
+    from pellucid.run_predictions import predict_splits
 
     wish = Request(**request)
     progress = progress or Progress()
@@ -160,11 +153,11 @@ def train(
         prepared = prepare_again(run, dataset, wish, progress)
     else:
         prepared = prepare(run, dataset, wish, progress)
-    classifier = _fit(run, prepared, wish, progress)
-    _predict(run, prepared, classifier, progress)
+    classifier = fit(run, prepared, wish, progress)
+    predict_splits(run, prepared, classifier, progress)
     progress.say("Judging: metrics with intervals by resampling patients")
     document = judge(run, prepared.dataset.task, seed=prepared.plan.seed)
-    _bundle(run, prepared, classifier, document)
+    keep_bundle(run, prepared, classifier, document)
     seconds = run.facts.get("seconds", 0.0) + time.monotonic() - clock
     run.add_facts(started=run.facts.get("started", started), seconds=round(seconds, 1))
     write_report_of(run)
@@ -266,120 +259,3 @@ def write_report_of(run: Run) -> Path:
     from pellucid.reporting.html import write_report
 
     return write_report(run.folder)
-
-
-def _fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Classifier:
-    """Show the network, train it, and return it with the weights of the best epoch."""
-    from pellucid.network.summary import network_formula, summarise, summary_text
-    from pellucid.training import loop
-    from pellucid.training.device import choose_device
-    from pellucid.training.preview import save_augmentations
-
-    plan, dataset, classifier = prepared.plan, prepared.dataset, prepared.classifier
-    spec = classifier.spec
-    if classifier.loaded is not None:
-        progress.say(classifier.loaded.describe())
-    layers = summarise(classifier, spec)
-    progress.say(summary_text(layers, network_formula(spec)))
-    network = {"formula": network_formula(spec), "rows": [asdict(row) for row in layers]}
-    run.add_facts(network={**network, "parameters": sum(row.parameters for row in layers)})
-    data = loop.TrainingData(
-        task=dataset.task,
-        pixels=prepared.cache.pixels,
-        codes=dataset.codes(),
-        train=prepared.rows("train"),
-        validation=prepared.rows("validation"),
-    )
-    save_augmentations(data.pixels[data.train[0]], plan, run.augmentations_path, wish.transform)
-    result = loop.train(
-        classifier,
-        plan,
-        data,
-        run.folder,
-        score=lambda codes, logits: validation_auroc(codes, logits, dataset.task),
-        resume=wish.resume,
-        transform=wish.transform,
-        listener=_listener(progress, plan),
-    )
-    training = {
-        "best_epoch": result.best_epoch,
-        "stopped_because": result.stopped_because,
-        "seconds": round(result.seconds, 1),
-        "device": str(choose_device(plan)),
-    }
-    run.add_facts(training=training)
-    progress.say(f"Best epoch {result.best_epoch}; stopped because {result.stopped_because}")
-    return classifier
-
-
-def _listener(progress: Progress, plan: Plan) -> Listener:
-    """How far training has come: a moving line inside an epoch, a line that stays after it."""
-    from pellucid.training.loop import Listener
-
-    def step(done: int, steps: int, images_per_second: float) -> None:
-        progress.now(f"  step {done} of {steps}, {images_per_second:,.0f} images/s")
-
-    def epoch(row: EpochRow) -> None:
-        left = f", {duration(row.time_left)} left" if row.time_left >= 1 else ""
-        progress.say(
-            f"epoch {row.epoch:>3} of {row.epochs_planned}  "
-            f"loss {row.train_loss:.4f}  validation loss {row.validation_loss:.4f}  "
-            f"{plan.metric} {row.validation_metric:.4f}{' *' if row.is_best else '  '}  "
-            f"{row.images_per_second:,.0f} images/s{left}"
-        )
-
-    return Listener(epoch=epoch, step=step)
-
-
-def _predict(run: Run, prepared: Prepared, classifier: Classifier, progress: Progress) -> None:
-    """Write `predictions/<split>.csv` for every split that is judged."""
-    from pellucid.prediction import predict_logits
-
-    dataset = prepared.dataset
-    codes = dataset.codes()
-    for split in JUDGED:
-        rows = prepared.rows(split)
-        if not len(rows):
-            continue
-        pixels = prepared.cache.pixels[rows]
-        count = progress.counter(f"Predicting {split}")
-        logits = predict_logits(classifier, pixels, prepared.preprocessing, count)
-        table = dataset.table.iloc[rows]
-        parts = [
-            build_predictions(
-                table["image_id"].tolist(),
-                table["patient_id"].tolist(),
-                split,
-                target,
-                codes[rows, number],
-                logits[:, dataset.task.slices()[target.name]],
-                facts=table[list(dataset.facts)],
-            )
-            for number, target in enumerate(dataset.task.targets)
-        ]
-        save_predictions(pd.concat(parts, ignore_index=True), run.predictions_path(split))
-
-
-def _bundle(
-    run: Run, prepared: Prepared, classifier: Classifier, document: dict[str, Any]
-) -> Bundle:
-    """Write `bundle/`: what prediction needs, and figures without curves, patients or paths."""
-    from pellucid.bundle import Bundle, save_bundle
-
-    facts, dataset = run.facts, prepared.dataset
-    blocks = [
-        {key: value for key, value in block.items() if key != "curves"}
-        for block in document["blocks"]
-    ]
-    card = {
-        "dataset": {"name": dataset.name, "synthetic": dataset.synthetic},
-        "split_digest": facts["split_digest"],
-        "training": {**facts["training"], "seed": prepared.plan.seed},
-        "versions": facts["versions"],
-        "evaluation": {**document, "blocks": blocks},
-        "intended_use": "Research and teaching. Not a medical device.",
-    }
-    bundle = Bundle(classifier, classifier.spec, dataset.task, prepared.preprocessing, card)
-    save_bundle(run.bundle_path, bundle)
-    save_trained_on(fingerprint_training(dataset.table), run.bundle_path)
-    return bundle

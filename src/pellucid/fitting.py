@@ -1,0 +1,104 @@
+"""From a prepared dataset to a classifier: the network shown, trained, and kept as a bundle.
+
+Knows what of it a run keeps and what a person is told meanwhile; how weights are found is
+`training`'s, and what the classifier is worth is `pipeline.judge`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from pellucid.bundle import Bundle, save_bundle
+from pellucid.data.trained_on import fingerprint_training, save_trained_on
+from pellucid.evaluation.metrics import validation_auroc
+from pellucid.network.classifier import Classifier
+from pellucid.network.summary import network_formula, summarise, summary_text
+from pellucid.preparation import Prepared, Request
+from pellucid.progress import Progress, duration
+from pellucid.run import Run
+from pellucid.training import loop
+from pellucid.training.checkpoint import EpochRow
+from pellucid.training.device import choose_device
+from pellucid.training.plan import Plan
+from pellucid.training.preview import save_augmentations
+
+
+def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Classifier:
+    """Show the network, train it, and return it with the weights of the best epoch."""
+    plan, dataset, classifier = prepared.plan, prepared.dataset, prepared.classifier
+    spec = classifier.spec
+    if classifier.loaded is not None:
+        progress.say(classifier.loaded.describe())
+    layers = summarise(classifier, spec)
+    progress.say(summary_text(layers, network_formula(spec)))
+    network = {"formula": network_formula(spec), "rows": [asdict(row) for row in layers]}
+    run.add_facts(network={**network, "parameters": sum(row.parameters for row in layers)})
+    data = loop.TrainingData(
+        task=dataset.task,
+        pixels=prepared.cache.pixels,
+        codes=dataset.codes(),
+        train=prepared.rows("train"),
+        validation=prepared.rows("validation"),
+    )
+    save_augmentations(data.pixels[data.train[0]], plan, run.augmentations_path, wish.transform)
+    result = loop.train(
+        classifier,
+        plan,
+        data,
+        run.folder,
+        score=lambda codes, logits: validation_auroc(codes, logits, dataset.task),
+        resume=wish.resume,
+        transform=wish.transform,
+        listener=_listener(progress, plan),
+    )
+    training = {
+        "best_epoch": result.best_epoch,
+        "stopped_because": result.stopped_because,
+        "seconds": round(result.seconds, 1),
+        "device": str(choose_device(plan)),
+    }
+    run.add_facts(training=training)
+    progress.say(f"Best epoch {result.best_epoch}; stopped because {result.stopped_because}")
+    return classifier
+
+
+def _listener(progress: Progress, plan: Plan) -> loop.Listener:
+    """How far training has come: a moving line inside an epoch, a line that stays after it."""
+
+    def step(done: int, steps: int, images_per_second: float) -> None:
+        progress.now(f"  step {done} of {steps}, {images_per_second:,.0f} images/s")
+
+    def epoch(row: EpochRow) -> None:
+        left = f", {duration(row.time_left)} left" if row.time_left >= 1 else ""
+        progress.say(
+            f"epoch {row.epoch:>3} of {row.epochs_planned}  "
+            f"loss {row.train_loss:.4f}  validation loss {row.validation_loss:.4f}  "
+            f"{plan.metric} {row.validation_metric:.4f}{' *' if row.is_best else '  '}  "
+            f"{row.images_per_second:,.0f} images/s{left}"
+        )
+
+    return loop.Listener(epoch=epoch, step=step)
+
+
+def keep_bundle(
+    run: Run, prepared: Prepared, classifier: Classifier, document: dict[str, Any]
+) -> Bundle:
+    """Write `bundle/`: what prediction needs, and figures without curves, patients or paths."""
+    facts, dataset = run.facts, prepared.dataset
+    blocks = [
+        {key: value for key, value in block.items() if key != "curves"}
+        for block in document["blocks"]
+    ]
+    card = {
+        "dataset": {"name": dataset.name, "synthetic": dataset.synthetic},
+        "split_digest": facts["split_digest"],
+        "training": {**facts["training"], "seed": prepared.plan.seed},
+        "versions": facts["versions"],
+        "evaluation": {**document, "blocks": blocks},
+        "intended_use": "Research and teaching. Not a medical device.",
+    }
+    bundle = Bundle(classifier, classifier.spec, dataset.task, prepared.preprocessing, card)
+    save_bundle(run.bundle_path, bundle)
+    save_trained_on(fingerprint_training(dataset.table), run.bundle_path)
+    return bundle
