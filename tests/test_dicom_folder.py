@@ -10,6 +10,7 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from pellucid.auditing.leakage import find_leakage
 from pellucid.data.index import read_dataset
 from pellucid.data.split import assign_splits, shared_patients
 from pellucid.errors import ManifestError, UsageError
@@ -106,6 +107,25 @@ def test_unmatched_rows_on_either_side_are_listed(scans: Path) -> None:
     assert "1 image without a row in the table left out: p11/IM11." in notes
     assert "1 row of the table without an image: PAT99." in notes
     assert len(dataset.table) == 13
+    assert (dataset.unmatched_images, dataset.unmatched_rows) == (("p11/IM11",), ("PAT99",))
+    found = {finding.code: finding for finding in find_leakage(dataset)}
+    assert found["images_without_label"].image_ids == ("p11/IM11",)
+    assert found["labels_without_image"].image_ids == ("PAT99",)
+
+
+def test_columns_that_differ_within_a_patient_say_nothing_of_the_patient(scans: Path) -> None:
+    table = pd.read_csv(scans.parent / "labels.csv", dtype=str)[["PatientID", "finding"]]
+    table = pd.concat([table, table]).assign(weight=range(24), ward=[*range(12)] * 2)
+    table.to_csv(scans.parent / "labels.csv", index=False)
+    dataset = read_dataset(scans, labels=scans.parent / "labels.csv")
+    assert "ward" in dataset.facts
+    assert "weight" not in dataset.facts
+    assert any("differ in it: weight" in note for note in dataset.notes)
+    table.assign(split=["train"] * 12 + ["test"] * 12).to_csv(
+        scans.parent / "labels.csv", index=False
+    )
+    with pytest.raises(ManifestError, match="agree in column 'split'"):
+        read_dataset(scans, labels=scans.parent / "labels.csv")
 
 
 def test_nothing_matches(scans: Path) -> None:

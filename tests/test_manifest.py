@@ -283,3 +283,9 @@ def test_covid_xray(shared_data: Path) -> None:
     assert dataset.table["patient_id"].nunique() == 54
     assert dataset.task.names == ("finding",)
     assert {"sex", "age", "view", "license"} <= set(dataset.facts)
+
+
+def test_an_empty_cell_among_splits_is_refused_and_not_taken_for_a_fact(folder: Path) -> None:
+    text = "path,label,split\nimages/1.png,a,train\nimages/2.png,b,\nimages/3.png,a,test\n"
+    with pytest.raises(ManifestError, match="an empty cell"):
+        read_dataset(write(folder, text))

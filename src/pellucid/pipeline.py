@@ -53,14 +53,16 @@ def audit(
     dataset: Dataset,
     *,
     out: str | os.PathLike[str] | None = None,
+    window: str | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """What is wrong with the data, decoded pictures included.
 
+    The pictures are looked at through `window` where it is given, as training would see them.
     `out` is a folder that gets audit.json, index.csv and audit.html with the pictures side by side.
     """
     progress = progress or Progress()
-    cache, copies = _look(dataset, progress)
+    cache, copies = _look(dataset, progress, window)
     found = audit_dataset(dataset, cache, copies)
     if out is not None:
         from pellucid.reporting.audit_page import write_audit_page
@@ -73,10 +75,13 @@ def audit(
     return found
 
 
-def _look(dataset: Dataset, progress: Progress) -> tuple[PixelCache, Copies]:
+def _look(
+    dataset: Dataset, progress: Progress, window: str | None = None
+) -> tuple[PixelCache, Copies]:
     """The decoded pictures as the audit looks at them, and which are copies of each other."""
     count = progress.counter("Reading images")
-    cache = build_cache(dataset, Preprocessing(image_size=64, channels=1), progress=count)
+    preprocessing = Preprocessing(image_size=64, channels=1, window=window)
+    cache = build_cache(dataset, preprocessing, progress=count)
     return cache, find_copies(cache, progress.counter("Comparing pictures"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pellucid.auditing.findings import GROUPS_SHOWN, Finding, found
+from pellucid.auditing.findings import GROUPS_SHOWN, LISTED, Finding, found
 from pellucid.data.index import Dataset
 from pellucid.data.listing import count, normal
 
@@ -25,6 +25,7 @@ def find_leakage(dataset: Dataset) -> Iterator[Finding]:
         yield found("NOTE", "synthetic", "The pictures are synthetic, not of patients.")
     if not dataset.patients_known:
         yield _no_patients()
+    yield from _unmatched(dataset)
     table = dataset.table.assign(study=study_of(dataset), object=object_of(dataset))
     if "split" in table:
         yield from _shared_patients(table)
@@ -56,6 +57,24 @@ def _column(dataset: Dataset, names: Sequence[str]) -> pd.Series[str]:
     if not named:
         return pd.Series(None, index=dataset.table.index, dtype=object)
     return dataset.table[named[0]].replace("", None)
+
+
+def _unmatched(dataset: Dataset) -> Iterator[Finding]:
+    """Images that a table of labels does not name, and rows of it that name no image."""
+    for names, code, message in (
+        (dataset.unmatched_images, "images_without_label", "have no row in the table of labels"),
+        (dataset.unmatched_rows, "labels_without_image", "name no image that was read"),
+    ):
+        if names:
+            what = count(len(names), "image" if code == "images_without_label" else "row")
+            yield Finding(
+                "NOTE",
+                code,
+                f"{what} {message}.",
+                image_ids=names[:LISTED],
+                n_rows=len(names),
+                remedy="If that is not meant, compare how both write their names.",
+            )
 
 
 def _no_patients() -> Finding:

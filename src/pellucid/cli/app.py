@@ -27,6 +27,13 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document; no progress is shown.")
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of every random choice.")]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|CENTER,WIDTH",
+        help="Grey window: lung, mediastinum, bone, brain, liver, or two numbers.",
+    ),
+]
 StratifyBy = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN", help="Balance the splits by this column too; repeatable."),

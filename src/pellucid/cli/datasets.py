@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pellucid.cli.app import AsJson, Seed, StratifyBy, app, print_json, refuse_existing
+from pellucid.cli.app import AsJson, Seed, StratifyBy, Window, app, print_json, refuse_existing
 from pellucid.cli.data_options import read_data, takes_data
 from pellucid.errors import CheckFailed
 from pellucid.progress import Progress
@@ -21,6 +21,7 @@ def audit(
         Path | None,
         typer.Option(help="A folder for audit.html, audit.json and index.csv, or a .json file."),
     ] = None,
+    window: Window = None,
     as_json: AsJson = False,
 ) -> None:
     """What is wrong with the data; exit code 1 when a finding is a FAIL."""
@@ -29,7 +30,10 @@ def audit(
     dataset = read_data(chosen, as_json)
     only_json = out is not None and out.suffix == ".json"
     found = pipeline.audit(
-        dataset, out=None if only_json else out, progress=Progress(quiet=as_json)
+        dataset,
+        out=None if only_json else out,
+        window=window,
+        progress=Progress(quiet=as_json),
     )
     if out is not None and only_json:
         found.save(out)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pellucid.cli.app import AsJson, Seed, StratifyBy, app, command_line, print_json
+from pellucid.cli.app import AsJson, Seed, StratifyBy, Window, app, command_line, print_json
 from pellucid.cli.data_options import read_data, takes_data
 from pellucid.progress import Progress
 
@@ -62,13 +62,7 @@ def train(
     weights: Annotated[
         str | None, typer.Option(metavar="FILE|imagenet", help="Pretrained weights.")
     ] = None,
-    window: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|CENTER,WIDTH",
-            help="Grey window: lung, mediastinum, bone, brain, liver, or two numbers.",
-        ),
-    ] = None,
+    window: Window = None,
     budget: Annotated[
         str | None, typer.Option(help="Wall time for training with validation: 90s, 10m, 2h.")
     ] = None,

@@ -42,6 +42,8 @@ def with_external(
         patients_known=dataset.patients_known and other.patients_known,
         synthetic=dataset.synthetic and other.synthetic,
         notes=(*dataset.notes, *other.notes, note),
+        unmatched_images=(*dataset.unmatched_images, *other.unmatched_images),
+        unmatched_rows=(*dataset.unmatched_rows, *other.unmatched_rows),
     )
 
 

@@ -48,7 +48,8 @@ class Dataset:
 
     `table` has `image_id` (unique text), `image_path` (absolute, or `archive.npz#array`), `frame`,
     `patient_id`, one text column a target (missing labels are NaN), the `facts`, and `split` where
-    it is given. `notes` are sentences about what was found or passed over while reading.
+    it is given. `notes` are sentences about what was found or passed over while reading;
+    `unmatched_images` and `unmatched_rows` are what a table of labels and its images lack.
     """
 
     table: pd.DataFrame
@@ -59,6 +60,8 @@ class Dataset:
     patients_known: bool = False
     synthetic: bool = False
     notes: tuple[str, ...] = ()
+    unmatched_images: tuple[str, ...] = ()
+    unmatched_rows: tuple[str, ...] = ()
 
     def codes(self) -> npt.NDArray[np.int64]:
         """Class indices (n, n_targets) in the order of the logits; -1 is a missing label."""
@@ -172,6 +175,8 @@ def read_dataset(
         patients_known=known,
         synthetic=_is_synthetic(table),
         notes=tuple(listing.notes),
+        unmatched_images=tuple(listing.unmatched_images),
+        unmatched_rows=tuple(listing.unmatched_rows),
     )
 
 

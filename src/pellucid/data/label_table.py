@@ -57,11 +57,11 @@ def join_labels(listing: Listing, path: Path, choices: Choices) -> None:
     targets = _targets(table, choices)
     join = _find_join(listing.table, table, targets, choices)
     _check_one_label(table, join, targets, choices)
-    rows = table.drop_duplicates(join.column).set_index(join.column)
+    rows = _one_row_a_key(table, join, choices, listing.notes)
     listing.notes.append(
         f"The labels are joined by {_words(join.key)}, column {join.column!r} of {path.name}."
     )
-    listing.notes += _unmatched(listing.table, rows, join, choices)
+    _tell_unmatched(listing, rows, join, choices)
     matched = join.values.isin(rows.index)
     images = listing.table[matched].reset_index(drop=True)
     found = rows.reindex(join.values[matched].to_numpy()).reset_index(drop=True)
@@ -155,19 +155,46 @@ def _check_one_label(
         )
 
 
-def _unmatched(
-    images: pd.DataFrame, rows: pd.DataFrame, join: _Join, choices: Choices
-) -> list[str]:
-    notes = []
+def _one_row_a_key(
+    table: pd.DataFrame, join: _Join, choices: Choices, notes: list[str]
+) -> pd.DataFrame:
+    """The table with one row a key; columns that differ between rows of one key say nothing of it.
+
+    Raises `ManifestError` when that column is the one of splits or patients.
+    """
+    keyed = table.dropna(subset=[join.column])
+    several = keyed.groupby(join.column, sort=False).nunique(dropna=False).gt(1).any()
+    ids = {name for names in KEYS.values() for name in names}
+    unclear = [name for name in several.index[several] if normal(name) not in ids]
+    split = choices.split_column or usual(unclear, ["split"])
+    for name in unclear:
+        if name in (split, choices.patient_column):
+            raise ManifestError(
+                f"Rows of one {_words(join.key)} agree in column {name!r}", "some that differ"
+            )
+    if unclear:
+        notes.append(
+            f"Left out, since rows of one {_words(join.key)} differ in it: {some(unclear)}."
+        )
+    return keyed.drop(columns=unclear).drop_duplicates(join.column).set_index(join.column)
+
+
+def _tell_unmatched(listing: Listing, rows: pd.DataFrame, join: _Join, choices: Choices) -> None:
+    images = listing.table
     bare = images.loc[~join.values.isin(rows.index), "image_id"]
     if len(bare):
-        shown = some(choices.show("image", bare))
-        notes.append(f"{count(len(bare), 'image')} without a row in the table left out: {shown}.")
+        listing.unmatched_images = [str(name) for name in choices.show("image", bare)]
+        shown = some(listing.unmatched_images)
+        listing.notes.append(
+            f"{count(len(bare), 'image')} without a row in the table left out: {shown}."
+        )
     lost = rows.index.dropna().difference(pd.Index(join.values.dropna().unique()))
     if len(lost):
-        shown = some(choices.show(_KINDS.get(join.key, "study"), lost))
-        notes.append(f"{count(len(lost), 'row')} of the table without an image: {shown}.")
-    return notes
+        listing.unmatched_rows = [
+            str(name) for name in choices.show(_KINDS.get(join.key, "study"), lost)
+        ]
+        shown = some(listing.unmatched_rows)
+        listing.notes.append(f"{count(len(lost), 'row')} of the table without an image: {shown}.")
 
 
 def _words(key: str) -> str:

@@ -80,7 +80,8 @@ class Listing:
     `table` holds `image_id`, `image_path`, `frame`, one column a target and one a fact, and
     `patient_id`, `split` and `file_id` (the `image_id` of the whole file, for files of several
     frames) where the source gives them. `classes` gives the order of the classes of a target where
-    the source fixes it. `notes` are sentences for the user.
+    the source fixes it. `notes` are sentences for the user. `unmatched_images` had no row in a
+    table of labels, `unmatched_rows` no image; both as a message may show them.
     """
 
     table: pd.DataFrame
@@ -89,6 +90,8 @@ class Listing:
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    unmatched_images: list[str] = field(default_factory=list)
+    unmatched_rows: list[str] = field(default_factory=list)
     labels_checked: bool = (
         False  # folder names are classes by definition; a column may be a mistake
     )

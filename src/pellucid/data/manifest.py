@@ -271,11 +271,13 @@ def usual_label(columns: list[str]) -> str:
 
 
 def _usual_split(table: pd.DataFrame) -> str | None:
-    """A column "split" whose values are words for splits; any other column "split" is a fact."""
+    """A column "split" whose values are words for splits; any other column "split" is a fact.
+
+    Empty cells between such words are refused later, since they leave images without a place.
+    """
     name = usual(list(table.columns), ["split"])
-    if name and table[name].str.casefold().isin(list(SPLIT_WORDS)).all():
-        return name
-    return None
+    words = table[name].dropna().str.casefold() if name else pd.Series(dtype=str)
+    return name if len(words) and words.isin(list(SPLIT_WORDS)).all() else None
 
 
 def _usual_frame(table: pd.DataFrame) -> str | None:
