@@ -38,14 +38,34 @@ def predict_logits(
     classifier.eval()
     blocks = []
     for start in range(0, len(pixels), BATCH_SIZE):
-        batch = torch.from_numpy(np.array(pixels[start : start + BATCH_SIZE]))
-        x = normalise(batch, preprocessing.mean, preprocessing.std)
+        x = _batch(pixels, start, preprocessing)
         blocks.append(classifier(x).float().numpy())
         if progress:
             progress(min(start + BATCH_SIZE, len(pixels)), len(pixels))
     if not blocks:
         return np.zeros((0, classifier.task.n_logits), dtype=np.float32)
     return np.concatenate(blocks)
+
+
+@torch.inference_mode()
+def predict_pooled(
+    classifier: Classifier, pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing
+) -> npt.NDArray[np.float32]:
+    """What the head sees of each image (n, n_features): the globally pooled feature map."""
+    classifier.eval()
+    blocks = [
+        classifier.pooling(classifier.features(_batch(pixels, start, preprocessing)))
+        for start in range(0, len(pixels), BATCH_SIZE)
+    ]
+    if not blocks:
+        return np.zeros((0, 0), dtype=np.float32)
+    return np.asarray(torch.cat(blocks).float().numpy())
+
+
+def _batch(pixels: npt.NDArray[np.uint8], start: int, preprocessing: Preprocessing) -> torch.Tensor:
+    """The normalised images from `start` on."""
+    batch = torch.from_numpy(np.array(pixels[start : start + BATCH_SIZE]))
+    return normalise(batch, preprocessing.mean, preprocessing.std)
 
 
 def predict(

@@ -1,7 +1,8 @@
 """The run folder: which file of a run is where, and how each of our small ones is read.
 
     RUN/ plan.yaml  index.csv (with split)  audit.json  history.csv  run.json  checkpoints/
-         predictions/<split>.csv  pictures/  evaluation.json  report.html  bundle/
+         predictions/<split>.csv  baseline/  robustness.csv  features.npz  pictures/
+         evaluation.json  comparison.json  report.html  checklist.yaml  checklists.{md,docx}  bundle/
 
 Each stage reads the file that the stage before it wrote, so any stage can be run again alone.
 This module knows names and places; it does not know what a stage does.
@@ -75,6 +76,31 @@ class Run:
     def predictions_path(self, split: str) -> Path:
         """The predictions table of one split."""
         return self.folder / "predictions" / f"{split}.csv"
+
+    @property
+    def baseline(self) -> Run:
+        """The classical baseline, whose predictions stand in a folder of its own."""
+        return Run(self.folder / "baseline")
+
+    @property
+    def baseline_path(self) -> Path:
+        """How the classical baseline was chosen."""
+        return self.baseline.folder / "baseline.json"
+
+    @property
+    def robustness_path(self) -> Path:
+        """Predictions for corrupted pictures."""
+        return self.folder / "robustness.csv"
+
+    @property
+    def features_path(self) -> Path:
+        """What the network made of the test images."""
+        return self.folder / "features.npz"
+
+    @property
+    def comparison_path(self) -> Path:
+        """Another comparison that the report shall show."""
+        return self.folder / "comparison.json"
 
     @property
     def evaluation(self) -> dict[str, Any]:
