@@ -2,7 +2,8 @@
 
     RUN/ plan.yaml  index.csv (with split)  audit.json  history.csv  run.json  checkpoints/
          predictions/<split>.csv  baseline/  robustness.csv  features.npz  pictures/
-         evaluation.json  comparison.json  report.html  checklist.yaml  checklists.{md,docx}  bundle/
+         evaluation.json  comparison.json  report.html  bundle/
+         checklist.yaml  checklists.md  checklists.docx
 
 Each stage reads the file that the stage before it wrote, so any stage can be run again alone.
 This module knows names and places; it does not know what a stage does.
