@@ -218,10 +218,12 @@ def test_a_perfect_classifier_has_no_positive_likelihood_ratio() -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_a_zero_is_a_zero_with_broken_weights(seed: int) -> None:
     """No crumb of rounding may turn "nobody" into a denominator, or the ratio into a huge one."""
-    first, second = np.random.default_rng(seed).random(2)
-    wrong_only_one_way = np.array([[first, 0.0], [second / 3, 0.1 + 0.2]])
-    assert math.isnan(metrics.positive_likelihood_ratio(wrong_only_one_way)[1])
-    one_column = np.array([[first, 0.0, 0.0], [second, 0.0, 0.0], [0.1, 0.0, 0.0]])
+    a, b, c, d, e = np.random.default_rng(seed).random(5)
+    assert math.isnan(metrics.positive_likelihood_ratio(np.array([[a, 0], [b, c]]))[1])
+    nobody_rejected = np.array([[0, 0, a], [0, 0, b], [c, d, e]])
+    assert metrics.specificity(nobody_rejected)[2] == 0.0
+    assert math.isnan(metrics.negative_likelihood_ratio(nobody_rejected)[2])
+    one_column = np.array([[a, 0, 0], [b, 0, 0], [c, 0, 0]])
     assert math.isnan(metrics.matthews(one_column))
     assert math.isnan(metrics.matthews(one_column.T))
 
