@@ -5,7 +5,8 @@ lower (ties count half), and of a negative image the share of positives that sco
 spread gives the variance. Where a patient has several images, or images of both classes, placement
 values are summed by patient first; with one image a patient the two are the same.
 Sources: DeLong, DeLong and Clarke-Pearson 1988; Sun and Xu 2014 for midranks in n log n; Obuchowski
-1997 for patients with several images; Pepe 2003, 5.2.5, for the interval on the logit scale.
+1997 for patients with several images; Pepe 2003, 5.2.5, for the interval on the logit scale;
+Newcombe 2006 (part 2, method 5) for the interval where hardly a pair is misranked.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 from scipy.stats import t as student
@@ -118,6 +120,29 @@ def logit_interval(
     quantile = student.ppf(0.5 + confidence / 2, degrees)
     reach = quantile * np.sqrt(variance) / (value * (1 - value))
     return float(expit(logit(value) - reach)), float(expit(logit(value) + reach))
+
+
+def newcombe_interval(
+    value: float, n_positive: float, n_negative: float, confidence: float = 0.95
+) -> tuple[float, float]:
+    """The interval of an AUROC that is (nearly) 1, where placement values hardly vary.
+
+    All areas from which `value` is no surprise, under the variance that exponential scores have at
+    each (Hanley and McNeil 1982). `n_positive` and `n_negative` are independent patients.
+
+    >>> newcombe_interval(1.0, 20, 20)
+    (0.8797418632119867, 1.0)
+    """
+    z = float(norm.ppf(0.5 + confidence / 2))
+    middle = (n_positive + n_negative) / 2 - 1
+
+    def surprise(area: float) -> float:
+        inner = 1 + middle * (1 - area) / (2 - area) + middle * area / (1 + area)
+        return (value - area) ** 2 - z * z * area * (1 - area) * inner / (n_positive * n_negative)
+
+    inside = min(max(value, 1e-12), 1 - 1e-12)  # at 0 and 1 themselves nothing varies
+    low = float(brentq(surprise, 0.0, inside)) if value > 0 else 0.0
+    return low, float(brentq(surprise, inside, 1.0)) if value < 1 else 1.0
 
 
 def paired_delong(

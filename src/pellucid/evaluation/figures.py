@@ -1,38 +1,44 @@
 """Every figure of one target and split with its interval: value, bounds, and how they were found.
 
-A figure that is undefined stands there as null with the reason; none is dropped. Knows which method
-suits which metric; the methods themselves are in `intervals`.
+A figure that is undefined stands there as null with the reason; none is dropped. Which method suits
+which metric says `methods`; where a method would not hold what it promises (too few patients of a
+class) there is no interval, and the figure says so.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.evaluation import metrics
-from pellucid.evaluation.intervals import extreme_interval, percentile_interval, resample
+from pellucid.evaluation.averages import AVERAGES
+from pellucid.evaluation.delong import auroc_delong, logit_interval, newcombe_interval
+from pellucid.evaluation.intervals import (
+    jackknife_interval,
+    leave_out,
+    percentile_interval,
+    resample,
+)
 from pellucid.evaluation.judged import Judged
+from pellucid.evaluation.methods import Method, method_of
+from pellucid.evaluation.proportions import kish_size, share_interval
+from pellucid.evaluation.statistic import ALL, Statistic, Values
 from pellucid.task import Target
 
 CONFIDENCE = 0.95
-FEW_PATIENTS = 5
-ALL = ""  # the owner of figures that belong to no single class
-AVERAGES = {
-    "auroc": "macro one-vs-rest",
-    "weighted_auroc": "one-vs-rest, weighted by the classes' images",
-    "macro_f1": "macro",
-    "weighted_f1": "weighted by the classes' images",
-    "macro_sensitivity": "macro",
-    "macro_specificity": "macro",
-    "macro_ppv": "macro",
-}
+NEARLY_PERFECT = 0.5  # so few positives or negatives stand on the wrong side that DeLong misleads
 
-Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-Values = dict[tuple[str, str], Floats]
+Bounds = tuple[float, float, str]
+
+
+class NoInterval(Exception):
+    """An interval is not to be had; the message says why. Never leaves this module."""
 
 
 def main_metrics(figures: dict[str, dict[str, Any]], target: Target) -> dict[str, Any]:
@@ -41,57 +47,168 @@ def main_metrics(figures: dict[str, dict[str, Any]], target: Target) -> dict[str
     return {**positive, **figures[ALL]}
 
 
-def build_figures(judged: Judged, cells: Ints, draw: tuple[int, int]) -> dict[str, dict[str, Any]]:
-    """Every metric with its interval, by class; under `ALL` those of all classes together."""
-    statistic = Statistic(judged, cells)
-    plain = statistic(np.ones((1, judged.patients.n)))
-    drawn = resample(statistic, judged.patients, *draw)
-    few = _fewest_patients(judged) < FEW_PATIENTS
+def build_figures(
+    judged: Judged,
+    cells: Ints,
+    draw: tuple[int, int],
+    *,
+    ordered: bool = False,
+    prevalence: float | Sequence[float] | None = None,
+    only_counts: bool = False,
+) -> dict[str, dict[str, Any]]:
+    """Every metric with its interval, by class; under `ALL` those of all classes together.
+
+    `cells` (n,) are K · true + predicted, `draw` the number of resamples and the seed; the rest as
+    in `Statistic`.
+    """
+    statistic = Statistic(
+        judged, cells, ordered=ordered, prevalence=prevalence, only_counts=only_counts
+    )
+    evidence = Evidence(judged, cells, statistic, draw)
     figures: dict[str, dict[str, Any]] = {}
-    for (owner, name), value in plain.items():
-        figure = _figure(float(value[0]), drawn[owner, name], _reason(name, owner, judged))
-        if figure["low"] is not None and figure["low"] == figure["high"]:
-            figure |= _flat(float(value[0]), _patients_counted(judged, cells, owner, name))
-        if few and figure["low"] is not None:
-            figure["note"] = f"a class has fewer than {FEW_PATIENTS} patients"
+    for (owner, name), value in statistic(np.ones((1, judged.patients.n))).items():
+        figure = evidence.figure(owner, name, float(value[0]))
         if owner == ALL and name in AVERAGES:
             figure["average"] = AVERAGES[name]
         figures.setdefault(owner, {})[name] = figure
     return figures
 
 
-def _figure(value: float, spread: Floats, reason: str) -> dict[str, Any]:
-    if math.isnan(value):
-        return {"value": None, "low": None, "high": None, "method": f"undefined: {reason}"}
-    low, high = percentile_interval(spread, CONFIDENCE)
-    if math.isnan(low):
-        undefined = int(np.isnan(spread).sum())
-        method = f"no interval: undefined in {undefined} of {len(spread)} resamples"
-        return {"value": value, "low": None, "high": None, "method": method}
-    method = f"patient bootstrap, percentile, {len(spread)} resamples"
-    return {"value": value, "low": low, "high": high, "method": method}
+class Evidence:
+    """What the intervals of one target and split are found from, each found when first needed."""
+
+    def __init__(
+        self, judged: Judged, cells: Ints, statistic: Statistic, draw: tuple[int, int]
+    ) -> None:
+        self._judged, self._statistic, self._draw = judged, statistic, draw
+        k = len(judged.target.classes)
+        self._true, self._called = cells // k, cells % k
+
+    def figure(self, owner: str, name: str, value: float) -> dict[str, Any]:
+        """The value of a metric with its bounds, and how they were found or why not."""
+        if math.isnan(value):
+            method = f"undefined: {_reason(name, owner, self._judged)}"
+            return {"value": None, "low": None, "high": None, "method": method}
+        try:
+            low, high, method = self._bounds(owner, name, value)
+        except NoInterval as reason:
+            return {"value": value, "low": None, "high": None, "method": f"no interval: {reason}"}
+        return {"value": value, "low": min(low, value), "high": max(high, value), "method": method}
+
+    def _bounds(self, owner: str, name: str, value: float) -> Bounds:
+        method = method_of(owner, name)
+        if method.kind == "none":
+            raise NoInterval(method.why)
+        if method.kind == "share":
+            return self._share(owner, name, method)
+        patients = self._patients(owner, method)
+        if method.kind == "area":
+            return self._area(owner, value)
+        if method.kind == "bootstrap":
+            return self._bootstrap(owner, name)
+        return self._jackknife(owner, name, value, method.scale, patients - 1)
+
+    def _share(self, owner: str, name: str, method: Method) -> Bounds:
+        """Wilson, or Clopper-Pearson where no image or every image counts."""
+        counted, hit = self._counted(owner, name)
+        of_image = self._judged.patients.of_image
+        sizes = np.bincount(of_image[counted], minlength=self._judged.patients.n)
+        hits = np.bincount(of_image[counted & hit], minlength=self._judged.patients.n)
+        there = sizes > 0
+        _check_enough(kish_size(sizes), int(there.sum()), method.smallest, "the images counted")
+        return share_interval(hits[there], sizes[there], CONFIDENCE)
+
+    def _counted(self, owner: str, name: str) -> tuple[Bools, Bools]:
+        """Which images (n,) a share counts, and which of all images are hits."""
+        if owner == ALL:
+            return np.ones(self._judged.n, dtype=bool), self._true == self._called
+        number = self._judged.target.classes.index(owner)
+        of_class, called = self._true == number, self._called == number
+        return {
+            "sensitivity": (of_class, called),
+            "specificity": (~of_class, ~called),
+            "ppv": (called, of_class),
+            "npv": (~called, ~of_class),
+        }[name]
+
+    def _area(self, owner: str, value: float) -> Bounds:
+        """DeLong on the logit scale, with as many degrees of freedom as the scarcer class has."""
+        number = self._judged.target.classes.index(owner)
+        is_class = self._judged.codes == number
+        of_class, of_rest = self._worth(is_class), self._worth(~is_class)
+        fewer = min(of_class, of_rest)
+        if fewer * min(value, 1 - value) < NEARLY_PERFECT:
+            low, high = newcombe_interval(value, of_class, of_rest, CONFIDENCE)
+            return low, high, "Newcombe 2006 (hardly a pair misranked), by patient"
+        patients = self._judged.patients.of_image
+        _, variance = auroc_delong(self._judged.probabilities[:, number], is_class, patients)
+        low, high = logit_interval(value, variance, fewer - 1, CONFIDENCE)
+        if math.isnan(low):
+            raise NoInterval("every patient ranks alike, so that there is no spread to learn from")
+        several = self._judged.n > self._judged.patients.n
+        how = "DeLong, clustered by patient (Obuchowski 1997)" if several else "DeLong"
+        return low, high, f"{how}, logit scale, Student's t"
+
+    def _jackknife(self, owner: str, name: str, value: float, scale: str, degrees: float) -> Bounds:
+        left_out = self._left_out[owner, name]
+        low, high = jackknife_interval(value, left_out, scale, degrees, CONFIDENCE)
+        if math.isnan(low):
+            raise NoInterval(
+                "the value is at the end of its scale, or one patient alone keeps it off"
+            )
+        n, n_patients = len(left_out), self._judged.patients.n
+        who = f"{n} patients" if n == n_patients else f"{n} groups of {n_patients} patients"
+        return low, high, f"jackknife over {who}, {scale} scale, Student's t"
+
+    def _bootstrap(self, owner: str, name: str) -> Bounds:
+        spread = self._drawn[owner, name]
+        low, high = percentile_interval(spread, CONFIDENCE)
+        if math.isnan(low):
+            raise NoInterval(
+                f"undefined in {int(np.isnan(spread).sum())} of {len(spread)} resamples"
+            )
+        if low == high:
+            raise NoInterval("every resample gave the same value")
+        return low, high, f"patient bootstrap within classes, percentile, {len(spread)} resamples"
+
+    @cached_property
+    def _left_out(self) -> Values:
+        return leave_out(self._statistic, self._judged.patients)
+
+    @cached_property
+    def _drawn(self) -> Values:
+        return resample(self._statistic.ranks, self._judged.patients, *self._draw)
+
+    def _worth(self, inside: Bools) -> float:
+        """How many equally large patients these images (n,) are worth."""
+        return kish_size(np.bincount(self._judged.patients.of_image[inside]))
+
+    def _patients(self, owner: str, method: Method) -> float:
+        """The patients of the scarcest class that the metric needs; raises where too few."""
+        for what, inside in self._groups(owner, method):
+            n = len(np.unique(self._judged.patients.of_image[inside]))
+            _check_enough(self._worth(inside), n, method.smallest, what)
+        return min(self._worth(inside) for _, inside in self._groups(owner, method))
+
+    def _groups(self, owner: str, method: Method) -> list[tuple[str, Bools]]:
+        """The images that a metric sets against each other, with their names."""
+        codes, classes = self._judged.codes, self._judged.target.classes
+        if method.kind == "loss":
+            return [("all images", np.ones(self._judged.n, dtype=bool))]
+        if owner == ALL or self._judged.target.is_binary:
+            return [(f"class {classes[k]}", codes == k) for k in np.unique(codes)]
+        own = codes == classes.index(owner)
+        return [(f"class {owner}", own), (f"the classes other than {owner}", ~own)]
 
 
-def _flat(value: float, n_patients: int | None) -> dict[str, Any]:
-    """An interval where every resample gave the same value, and resampling is blind to chance."""
-    if n_patients is None or value not in (0.0, 1.0):
-        method = "no interval: every resample gave the same value"
-        return {"low": None, "high": None, "method": method}
-    low, high = extreme_interval(value, n_patients, CONFIDENCE)
-    return {"low": low, "high": high, "method": f"Clopper-Pearson over {n_patients} patients"}
-
-
-def _patients_counted(judged: Judged, cells: Ints, owner: str, name: str) -> int | None:
-    """How many patients stand in the denominator of a proportion; None for any other metric."""
-    k = len(judged.target.classes)
-    if name == "accuracy":
-        return judged.patients.n
-    if owner == ALL or name not in ("sensitivity", "specificity", "ppv", "npv"):
-        return None
-    number = judged.target.classes.index(owner)
-    of_class = (cells // k if name in ("sensitivity", "specificity") else cells % k) == number
-    counted = of_class if name in ("sensitivity", "ppv") else ~of_class
-    return len(np.unique(judged.patients.of_image[counted]))
+def _check_enough(worth: float, n_patients: int, smallest: int, what: str) -> None:
+    if worth >= smallest - 1e-9:
+        return
+    few = f"{what} {'have' if what.startswith('the') or what.startswith('all') else 'has'}"
+    found = f"{few} {n_patients} patients" + (
+        "" if worth > n_patients - 0.05 else f", as their images are spread worth {worth:.1f}"
+    )
+    raise NoInterval(f"{found}, and the method holds from {smallest} on")
 
 
 def _reason(name: str, owner: str, judged: Judged) -> str:
@@ -99,52 +216,11 @@ def _reason(name: str, owner: str, judged: Judged) -> str:
     absent = [c for c, n in zip(judged.target.classes, counts, strict=True) if not n]
     if absent:
         return f"no image of class {', '.join(absent)}"
-    what = {"ppv": "predicted as", "npv": "predicted as anything but"}.get(name, "predicted as")
-    return f"no image is {what} {owner}" if owner else "a class's figure is undefined"
-
-
-def _fewest_patients(judged: Judged) -> int:
-    counts = [len(set(judged.patient_ids[judged.codes == k])) for k in np.unique(judged.codes)]
-    return min(counts)
-
-
-class Statistic:
-    """All metrics of one target and split, for patient weights (b, n_patients).
-
-    Keys are (class, metric), or (`ALL`, metric) for all classes together; values (b,).
-    """
-
-    def __init__(self, judged: Judged, cells: Ints) -> None:
-        self._judged = judged
-        self._k = len(judged.target.classes)
-        self._counts = np.zeros((judged.patients.n, self._k**2))
-        np.add.at(self._counts, (judged.patients.of_image, cells), 1.0)
-
-    def __call__(self, weights: Floats) -> Values:
-        """The metrics of these weightings."""
-        confusion = (weights @ self._counts).reshape(len(weights), self._k, self._k)
-        of_images = weights[:, self._judged.patients.of_image]
-        by_class = {
-            "auroc": np.stack([r.auroc(of_images) for r in self._judged.rankings], axis=1),
-            "auprc": np.stack([r.auprc(of_images) for r in self._judged.rankings], axis=1),
-            **{name: metric(confusion) for name, metric in metrics.PER_CLASS.items()},
-        }
-        values: Values = {}
-        for number, owner in enumerate(self._judged.target.classes):
-            values |= {(owner, name): column[:, number] for name, column in by_class.items()}
-        if self._k > 2:
-            values |= _averages(by_class, metrics.prevalence(confusion))
-        return values | {(ALL, name): f(confusion) for name, f in metrics.OVERALL.items()}
-
-
-def _averages(by_class: dict[str, Floats], shares: Floats) -> Values:
-    """Macro (all classes alike) and weighted (by their images) means of per-class figures."""
+    if not owner:
+        return "a class's figure is undefined, or all images are called alike"
     return {
-        (ALL, "auroc"): by_class["auroc"].mean(axis=1),
-        (ALL, "weighted_auroc"): (shares * by_class["auroc"]).sum(axis=1),
-        (ALL, "macro_f1"): by_class["f1"].mean(axis=1),
-        (ALL, "weighted_f1"): (shares * by_class["f1"]).sum(axis=1),
-        (ALL, "macro_sensitivity"): by_class["sensitivity"].mean(axis=1),
-        (ALL, "macro_specificity"): by_class["specificity"].mean(axis=1),
-        (ALL, "macro_ppv"): by_class["ppv"].mean(axis=1),
-    }
+        "npv": f"no image is predicted as anything but {owner}",
+        "positive_likelihood_ratio": f"no image is wrongly predicted as {owner}",
+        "negative_likelihood_ratio": f"no image is rightly predicted as anything but {owner}",
+        "npv_at_prevalence": f"no image is predicted as anything but {owner}",
+    }.get(name, f"no image is predicted as {owner}")

@@ -26,7 +26,7 @@ def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, flo
     """Wilson's score interval of a share among n independent images; n need not be whole.
 
     >>> wilson(0.8, 10)
-    (0.4901624715366418, 0.9433178485456247)
+    (0.4901624715366418, 0.9433178485456248)
     """
     z = float(norm.ppf(0.5 + confidence / 2))
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
