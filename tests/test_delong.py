@@ -16,6 +16,7 @@ from pellucid.evaluation.delong import (
     auroc_delong,
     delong_covariance,
     logit_interval,
+    newcombe_interval,
     paired_delong,
     placement_values,
 )
@@ -237,3 +238,21 @@ def test_logit_interval() -> None:
     assert (low, high) == pytest.approx((0.8240314265656978, 0.9453468944748933), abs=1e-12)
     wider = logit_interval(0.9, 0.03**2, degrees=5)
     assert 0 < wider[0] < low < 0.9 < high < wider[1] < 1
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 0.95, 0.999, 1.0])
+@pytest.mark.parametrize(("m", "n"), [(10, 10), (12, 400), (33.3, 17.9)])
+def test_newcombes_bounds_solve_his_equation(value: float, m: float, n: float) -> None:
+    low, high = newcombe_interval(value, m, n)
+    assert 0 <= low <= value <= high <= 1
+    for bound in (low, high):
+        middle = (m + n) / 2 - 1
+        shape = 1 + middle * (1 - bound) / (2 - bound) + middle * bound / (1 + bound)
+        variance = bound * (1 - bound) * shape / (m * n)
+        assert (value - bound) ** 2 == pytest.approx(1.959963985**2 * variance, abs=1e-9)
+
+
+def test_newcombes_interval_narrows_with_patients_and_turns_with_the_scores() -> None:
+    assert newcombe_interval(1.0, 100, 100)[0] > newcombe_interval(1.0, 20, 20)[0] > 0.85
+    low, high = newcombe_interval(0.97, 30, 30)
+    assert newcombe_interval(0.03, 30, 30) == pytest.approx((1 - high, 1 - low), abs=1e-9)

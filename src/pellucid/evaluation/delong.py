@@ -131,7 +131,7 @@ def newcombe_interval(
     each (Hanley and McNeil 1982). `n_positive` and `n_negative` are independent patients.
 
     >>> newcombe_interval(1.0, 20, 20)
-    (0.8797418632119867, 1.0)
+    (0.8986681357635511, 1.0)
     """
     z = float(norm.ppf(0.5 + confidence / 2))
     middle = (n_positive + n_negative) / 2 - 1

@@ -133,7 +133,8 @@ class Evidence:
 
     def _area(self, owner: str, value: float) -> Bounds:
         """DeLong on the logit scale, with as many degrees of freedom as the scarcer class has."""
-        number = self._judged.target.classes.index(owner)
+        target = self._judged.target
+        number = 1 if target.is_binary else target.classes.index(owner)  # of two, one area
         is_class = self._judged.codes == number
         of_class, of_rest = self._worth(is_class), self._worth(~is_class)
         fewer = min(of_class, of_rest)
