@@ -117,7 +117,7 @@ def test_too_few_patients_of_a_class_have_values_but_no_interval() -> None:
     assert figures["yes"]["auroc"]["value"] is not None
     assert figures["yes"]["auroc"]["low"] is None
     assert figures["yes"]["auroc"]["method"] == (
-        "no interval: class yes has 7 patients, and the method holds from 10 on"
+        "no interval: only 7 patients have images of class yes, and the method holds from 10 on"
     )
     assert figures["yes"]["sensitivity"]["low"] is not None  # Wilson holds from five on
     assert figures[ALL]["brier"]["low"] is not None  # and a mean needs no class
@@ -136,7 +136,32 @@ def test_one_giant_patient_is_not_counted_as_many() -> None:
     table = make_table(300, seed=7)
     table["patient_id"] = [f"P{row}" if row < 20 else "giant" for row in range(300)]
     method = figures_of(judged_table(table))["yes"]["sensitivity"]["method"]
-    assert "as their images are spread worth 1.2" in method
+    assert "in such unlike numbers that they are worth 1.2" in method
+
+
+def test_predictive_values_need_patients_on_both_sides_where_these_have_several_images() -> None:
+    """40 patients of 5 images; all wrongly predicted ones are of two, who hold sway over chance."""
+    names = np.repeat([f"P{number:02d}" for number in range(40)], 5)
+    sick = np.repeat(np.arange(40) < 20, 5)
+    wrong = np.isin(names, ["P30", "P31"])
+    positive = np.where(sick | wrong, 0.8, 0.2)
+    table = pd.DataFrame(
+        {
+            "image_id": np.arange(200).astype(str),
+            "patient_id": names,
+            "y_true": np.where(sick, "yes", "no"),
+            "probability_no": 1 - positive,
+            "probability_yes": positive,
+        }
+    )
+    clustered = figures_of(judged_table(table))["yes"]
+    assert clustered["ppv"]["method"] == (
+        "no interval: only 2 patients have images wrongly predicted so, "
+        "and the method holds from 5 on"
+    )
+    assert clustered["npv"]["method"] == "Clopper-Pearson over 18 patients"
+    independent = figures_of(judged_table(table.assign(patient_id=table["image_id"])))["yes"]
+    assert independent["ppv"]["method"] == "Wilson, 110 independent patients"
 
 
 def test_perfect_predictions() -> None:

@@ -111,11 +111,13 @@ class Evidence:
     def _share(self, owner: str, name: str, method: Method) -> Bounds:
         """Wilson, or Clopper-Pearson where no image or every image counts."""
         counted, hit = self._counted(owner, name)
-        of_image = self._judged.patients.of_image
-        sizes = np.bincount(of_image[counted], minlength=self._judged.patients.n)
-        hits = np.bincount(of_image[counted & hit], minlength=self._judged.patients.n)
+        sizes, hits = self._images(counted), self._images(counted & hit)
         there = sizes > 0
-        _check_enough(kish_size(sizes), int(there.sum()), method.smallest, "the images counted")
+        _check_enough(sizes, method.smallest, "that it counts")
+        if name in ("ppv", "npv") and sizes.max() > 1 and 0 < hits.sum() < sizes.sum():
+            # Rightly and wrongly predicted images are of other patients, and unlike in number.
+            _check_enough(hits, method.smallest, "rightly predicted so")
+            _check_enough(sizes - hits, method.smallest, "wrongly predicted so")
         return share_interval(hits[there], sizes[there], CONFIDENCE)
 
     def _counted(self, owner: str, name: str) -> tuple[Bools, Bools]:
@@ -136,7 +138,7 @@ class Evidence:
         target = self._judged.target
         number = 1 if target.is_binary else target.classes.index(owner)  # of two, one area
         is_class = self._judged.codes == number
-        of_class, of_rest = self._worth(is_class), self._worth(~is_class)
+        of_class, of_rest = (kish_size(self._images(part)) for part in (is_class, ~is_class))
         fewer = min(of_class, of_rest)
         if fewer * min(value, 1 - value) < NEARLY_PERFECT:
             low, high = newcombe_interval(value, of_class, of_rest, CONFIDENCE)
@@ -180,36 +182,38 @@ class Evidence:
     def _drawn(self) -> Values:
         return resample(self._statistic.ranks, self._judged.patients, *self._draw)
 
-    def _worth(self, inside: Bools) -> float:
-        """How many equally large patients these images (n,) are worth."""
-        return kish_size(np.bincount(self._judged.patients.of_image[inside]))
+    def _images(self, inside: Bools) -> Ints:
+        """How many of these images (n,) each patient has (n_patients,)."""
+        return np.bincount(
+            self._judged.patients.of_image[inside], minlength=self._judged.patients.n
+        )
 
     def _patients(self, owner: str, method: Method) -> float:
         """The patients of the scarcest class that the metric needs; raises where too few."""
-        for what, inside in self._groups(owner, method):
-            n = len(np.unique(self._judged.patients.of_image[inside]))
-            _check_enough(self._worth(inside), n, method.smallest, what)
-        return min(self._worth(inside) for _, inside in self._groups(owner, method))
+        groups = self._groups(owner, method)
+        for what, inside in groups:
+            _check_enough(self._images(inside), method.smallest, what)
+        return min(kish_size(self._images(inside)) for _, inside in groups)
 
     def _groups(self, owner: str, method: Method) -> list[tuple[str, Bools]]:
         """The images that a metric sets against each other, with their names."""
         codes, classes = self._judged.codes, self._judged.target.classes
         if method.kind == "loss":
-            return [("all images", np.ones(self._judged.n, dtype=bool))]
+            return [("that it counts", np.ones(self._judged.n, dtype=bool))]
         if owner == ALL or self._judged.target.is_binary:
-            return [(f"class {classes[k]}", codes == k) for k in np.unique(codes)]
+            return [(f"of class {classes[k]}", codes == k) for k in np.unique(codes)]
         own = codes == classes.index(owner)
-        return [(f"class {owner}", own), (f"the classes other than {owner}", ~own)]
+        return [(f"of class {owner}", own), (f"of classes other than {owner}", ~own)]
 
 
-def _check_enough(worth: float, n_patients: int, smallest: int, what: str) -> None:
+def _check_enough(images: npt.NDArray[Any], smallest: int, what: str) -> None:
+    """Raise where the patients with such images (n_patients,) are worth fewer than `smallest`."""
+    worth, n = kish_size(images), int((images > 0).sum())
     if worth >= smallest - 1e-9:
         return
-    few = f"{what} {'have' if what.startswith('the') or what.startswith('all') else 'has'}"
-    found = f"{few} {n_patients} patients" + (
-        "" if worth > n_patients - 0.05 else f", as their images are spread worth {worth:.1f}"
-    )
-    raise NoInterval(f"{found}, and the method holds from {smallest} on")
+    who = "1 patient has" if n == 1 else f"{n} patients have"
+    unlike = f" (in such unlike numbers that they are worth {worth:.1f})" if n >= smallest else ""
+    raise NoInterval(f"only {who} images {what}{unlike}, and the method holds from {smallest} on")
 
 
 def _reason(name: str, owner: str, judged: Judged) -> str:

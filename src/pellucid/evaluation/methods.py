@@ -28,7 +28,9 @@ LOGIT = Method("jackknife", 10, _NEEDS, "logit")
 LOG = Method("jackknife", 10, _NEEDS, "log")
 FISHER = Method("jackknife", 10, _NEEDS, "Fisher's z")
 LOSS = Method("loss", 10, "a mean over images, whatever their classes", "log")
-DRAWN = Method("bootstrap", 25, "jumps from score to score, so that leaving out one says little")
+_JUMPS = "jumps from score to score, so that leaving out one patient says little"
+DRAWN_90 = Method("bootstrap", 40, _JUMPS)  # four patients beyond the wanted share
+DRAWN_95 = Method("bootstrap", 80, _JUMPS)
 BIASED = Method("none", 0, "chance adds to it, and no method tried held the truth")
 
 METHODS: dict[str, Method] = {
@@ -42,8 +44,8 @@ METHODS: dict[str, Method] = {
     **dict.fromkeys(("positive_likelihood_ratio", "negative_likelihood_ratio"), LOG),
     **dict.fromkeys(("matthews", "kappa", "linear_kappa", "quadratic_kappa"), FISHER),
     **dict.fromkeys(("brier", "log_loss"), LOSS),
-    **dict.fromkeys(("specificity_at_sensitivity_90", "specificity_at_sensitivity_95"), DRAWN),
-    **dict.fromkeys(("sensitivity_at_specificity_90", "sensitivity_at_specificity_95"), DRAWN),
+    **dict.fromkeys(("specificity_at_sensitivity_90", "sensitivity_at_specificity_90"), DRAWN_90),
+    **dict.fromkeys(("specificity_at_sensitivity_95", "sensitivity_at_specificity_95"), DRAWN_95),
     **dict.fromkeys(("calibration_error", "adaptive_calibration_error"), BIASED),
 }
 """The method of each metric."""
