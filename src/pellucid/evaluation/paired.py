@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.evaluation.delong import paired_delong
-from pellucid.evaluation.figures import ALL, CONFIDENCE, Statistic
+from pellucid.evaluation.figures import CONFIDENCE
 from pellucid.evaluation.intervals import percentile_interval, resample
 from pellucid.evaluation.judged import Judged
 from pellucid.evaluation.mcnemar import paired_proportions
-from pellucid.evaluation.resampled import as_cohort
+from pellucid.evaluation.statistic import ALL, Statistic
 
 BOOTSTRAP, SAME = "paired patient bootstrap", "identical predictions"
 FEW_RUNS = 5
@@ -106,7 +106,7 @@ def resample_together(models: Sequence[Model], draw: tuple[int, int]) -> Draws:
                 values[name, key] = (shares * np.where(shares > 0, of_runs, 0.0)).sum(axis=1)
         return values
 
-    drawn = resample(together, as_cohort(models[0].judged.patients), *draw)
+    drawn = resample(together, models[0].judged.patients, *draw, stratified=False)
     by_model: Draws = {model.name: {} for model in models}
     for (name, key), values in drawn.items():
         by_model[name][key] = values
