@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from pellucid.evaluation.delong import auroc_delong
 from pellucid.evaluation.fact_groups import AGE_BANDS, FactGroups, age_in_years, group_by_facts
+from pellucid.evaluation.figures import build_figures, main_metrics
 from pellucid.evaluation.group_gap import (
     MANY_PATIENTS,
     GroupAreas,
@@ -352,7 +353,7 @@ def test_a_planted_gap_is_found_and_told() -> None:
 
 
 def test_the_figures_of_a_group_are_those_of_its_images_alone() -> None:
-    judged, group = make_judged(2, 100)
+    judged, _ = make_judged(2, 100)
     (entry,) = judge_subgroups(judged, (50, 0), threshold=0.7)
     for value in entry["values"]:
         inside = judged.table["group"].to_numpy() == value["value"]
@@ -366,7 +367,6 @@ def test_the_figures_of_a_group_are_those_of_its_images_alone() -> None:
         )
     cells = 2 * judged.codes + (judged.probabilities[:, 1] >= 0.7)
     assert judge_subgroups(judged, (50, 0), cells=cells) == [entry]
-    assert len(group) == judged.n
 
 
 def test_small_cells_are_suppressed_and_their_figures_nowhere() -> None:
@@ -416,6 +416,18 @@ def test_unknown_is_shown_and_not_part_of_the_gap() -> None:
     assert unknown["metrics"]["auroc"]["value"] < 0.3
     assert entry["gap"]["value"] < 0.3
     assert entry["p"] > 0.01
+
+
+@pytest.mark.parametrize("classes", [("well", "sick"), ("a", "b", "c")])
+def test_figures_are_those_of_an_evaluation_of_the_group(classes: tuple[str, ...]) -> None:
+    judged, _ = make_judged(2, 100, 2, classes=classes)
+    (entry,) = judge_subgroups(judged, (50, 0))
+    for value in entry["values"]:
+        part = judged.rows(judged.table["group"].to_numpy() == value["value"])
+        called = part.probabilities.argmax(axis=1)
+        figures = build_figures(part, len(classes) * part.codes + called, (50, 0))
+        expected = main_metrics(figures, part.target)
+        assert value["metrics"] == {name: expected[name] for name in value["metrics"]}
 
 
 def test_three_classes() -> None:

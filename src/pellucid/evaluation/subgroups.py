@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pellucid.evaluation.averages import AVERAGES
 from pellucid.evaluation.fact_groups import UNKNOWN, FactGroups, group_by_facts
-from pellucid.evaluation.figures import build_figures, main_metrics
+from pellucid.evaluation.figures import Evidence
 from pellucid.evaluation.group_gap import GroupAreas, compare_groups, gap_interval
 from pellucid.evaluation.judged import Judged
 from pellucid.evaluation.multiplicity import holm
+from pellucid.evaluation.statistic import ALL, Statistic
 
 FEWEST_PATIENTS = 10
 FEWEST_OF_A_CLASS = 5
@@ -85,19 +87,28 @@ def _entry(
 def _value(part: Judged, name: str, cells: Ints, draw: tuple[int, int]) -> dict[str, Any]:
     reason = _why_suppressed(part)
     countable = part.patients.n >= FEWEST_PATIENTS
-    metrics = {}
-    if not reason:
-        figures = main_metrics(build_figures(part, cells, draw), part.target)
-        wanted = BINARY if part.target.is_binary else MANY_CLASSES
-        metrics = {metric: figures[metric] for metric in wanted}
     return {
         "value": name,
         "n_images": part.n if countable else None,
         "n_patients": part.patients.n if countable else None,
         "suppressed": bool(reason),
         "reason": reason,
-        "metrics": metrics,
+        "metrics": {} if reason else _figures(part, cells, draw),
     }
+
+
+def _figures(part: Judged, cells: Ints, draw: tuple[int, int]) -> dict[str, Any]:
+    """The figures of `build_figures` that are shown of a group, without the time of the others."""
+    statistic = Statistic(part, cells)
+    values = statistic(np.ones((1, part.patients.n)))
+    evidence = Evidence(part, cells, statistic, draw)
+    owner, names = (
+        (part.target.classes[1], BINARY) if part.target.is_binary else (ALL, MANY_CLASSES)
+    )
+    figures = {name: evidence.figure(owner, name, float(values[owner, name][0])) for name in names}
+    for name in AVERAGES.keys() & figures.keys() if owner == ALL else ():
+        figures[name]["average"] = AVERAGES[name]
+    return figures
 
 
 def _why_suppressed(part: Judged) -> str:
