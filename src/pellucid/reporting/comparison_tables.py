@@ -1,4 +1,4 @@
-"""The tables of a comparison: models, differences and seeds, on the page rounded and in CSV in full.
+"""The tables of a comparison: models, differences and seeds; rounded on the page, whole in CSV.
 
 Knows the document of a comparison.
 """
