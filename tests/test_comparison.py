@@ -20,9 +20,18 @@ from pellucid.evaluation.comparison import (
     save_comparison,
 )
 from pellucid.evaluation.delong import paired_delong
+from pellucid.evaluation.matching import match_tables
 from pellucid.evaluation.multiplicity import holm
 from pellucid.evaluation.pair_verdict import pair_verdict
-from pellucid.evaluation.paired import BOOTSTRAP, bootstrap_p, draw_runs
+from pellucid.evaluation.paired import (
+    BOOTSTRAP,
+    Model,
+    bootstrap_p,
+    compare_pair,
+    draw_runs,
+    has_formula,
+    resample_together,
+)
 from tables import make_table
 
 FEW = {"n_resamples": 200}
@@ -392,11 +401,10 @@ def null_p(metric: str, seed: int, patients: int | None, n: int = 160) -> float:
     """The p-value of two models of the same skill, each with noise of its own."""
     base = make_table(n, seed=seed, patients=patients)
     first, second = (other_model(base, 1.0, seed=2 * seed + k + 1) for k in range(2))
-    n_resamples = 20 if metric == "auroc" else 200  # AUROC is compared by a formula
-    document = compare_predictions(
-        {"A": first, "B": second}, metrics=[metric], n_resamples=n_resamples
-    )
-    p = pair_of(document)["metrics"][metric]["p"]
+    (matched,), _ = match_tables({"A": [first], "B": [second]}, "test", None)
+    models = [Model(name, runs) for name, runs in matched.runs.items()]
+    drawn = {} if has_formula(metric, *models) else resample_together(models, (200, 0))
+    p = compare_pair(metric, *models, drawn)["p"]
     assert p is not None
     return float(p)
 
