@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from fake_blocks import complete, fake_robustness
 from pellucid.evaluation.document import evaluate_predictions
 
 SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
+WITH_EXTERNAL = {"train": 0.6, "validation": 0.12, "test": 0.14, "external_test": 0.14}
 PLAN = """# Every hyperparameter of this run. Edit a copy and give it back with --plan.
 seed: 0  # every random draw follows from it
 image_size: 64  # the median image is 64 pixels high
@@ -34,17 +36,25 @@ class FakeTarget:
     missing: float = 0.0
 
 
-def make_run(folder: Path, *targets: FakeTarget, n_images: int = 400, **facts: Any) -> Path:
+def make_run(
+    folder: Path,
+    *targets: FakeTarget,
+    n_images: int = 400,
+    external: bool = False,
+    **facts: Any,
+) -> Path:
     """A whole run folder; `facts` go into run.json, those of `dataset` into its dataset."""
     random = np.random.default_rng(7)
-    index = _make_index(folder, targets, n_images, random)
+    index = _make_index(folder, targets, n_images, random, WITH_EXTERNAL if external else SPLITS)
     index.to_csv(_parent(folder / "index.csv"), index=False)
     predictions = pd.concat([_predict(index, target, random) for target in targets])
     (folder / "predictions").mkdir()
     for split, part in predictions.groupby("split"):
         if split != "train":
             part.to_csv(folder / "predictions" / f"{split}.csv", index=False)
-    _write(folder / "evaluation.json", judge(predictions))
+    document = judge(predictions)
+    document["robustness"] = fake_robustness(document["blocks"][0])
+    _write(folder / "evaluation.json", document)
     _write(folder / "run.json", _make_facts(index, targets, facts))
     _write(folder / "audit.json", _make_audit())
     (folder / "plan.yaml").write_text(PLAN)
@@ -69,15 +79,20 @@ def make_evaluation_only(folder: Path, target: FakeTarget, n_images: int = 300) 
 
 def judge(predictions: pd.DataFrame) -> dict[str, Any]:
     """evaluation.json, with few resamples."""
-    return evaluate_predictions(predictions.query("split != 'train'"), n_resamples=10)
+    held_out = predictions.query("split != 'train'")
+    return complete(evaluate_predictions(held_out, n_resamples=10), held_out)
 
 
 def _make_index(
-    folder: Path, targets: tuple[FakeTarget, ...], n_images: int, random: np.random.Generator
+    folder: Path,
+    targets: tuple[FakeTarget, ...],
+    n_images: int,
+    random: np.random.Generator,
+    shares: dict[str, float] = SPLITS,
 ) -> pd.DataFrame:
     patients = random.integers(0, n_images // 2, n_images)
-    names = np.array(list(SPLITS))
-    split_of = names[random.choice(3, n_images, p=list(SPLITS.values()))]
+    names = np.array(list(shares))
+    split_of = names[random.choice(len(names), n_images, p=list(shares.values()))]
     table = pd.DataFrame(
         {
             "image_id": [f"scan_{i:04d}.png" for i in range(n_images)],

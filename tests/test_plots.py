@@ -11,19 +11,46 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pellucid.reporting.group_plots import Row, plot_corruption, plot_forest
+from pellucid.reporting.people import RIGHT, WRONG, draw_people
 from pellucid.reporting.plots import (
     DASHES,
     PALETTE,
     Curve,
     Mark,
-    plot_losses,
-    plot_metric,
     plot_precision_recall,
-    plot_reliability,
     plot_roc,
-    plot_splits,
 )
+from pellucid.reporting.probability_plots import (
+    Reliability,
+    plot_coverage_risk,
+    plot_decision_curve,
+    plot_reliability,
+)
+from pellucid.reporting.run_plots import plot_losses, plot_metric, plot_splits
+from pellucid.reporting.writing import Estimate
 
+DECISION = {
+    "thresholds": [0.1, 0.5, 0.9],
+    "model": [0.4, 0.3, 0.1],
+    "model_low": [0.3, 0.2, None],
+    "model_high": [0.5, 0.4, None],
+    "treat_all": [0.4, 0.0, -4.0],
+    "treat_none": [0.0, 0.0, 0.0],
+}
+RISK = {"coverage": [0.5, 1.0], "risk": [0.1, 0.2], "risk_is": "error rate of the images kept"}
+ROWS = [
+    Row("sex", is_head=True),
+    Row("F", Estimate(0.9, 0.85, 0.95)),
+    Row("M", Estimate(0.8)),
+    Row("other", Estimate(None, method="suppressed: fewer than 10 patients")),
+]
+CORRUPTION = {
+    "name": "gaussian_noise",
+    "unit": "grey levels",
+    "clean": {"value": 0.9, "low": 0.8, "high": 0.95},
+    "levels": [{"severity": 1, "value": 8, "metric": {"value": 0.7, "low": 0.6, "high": 0.8}}],
+}
 LINE = np.linspace(0, 1, 20).tolist()
 BINS = [
     {"low": 0.0, "high": 0.5, "n": 30, "mean_probability": 0.2, "observed": 0.1},
@@ -47,7 +74,12 @@ def all_plots(name: str = "p") -> dict[str, str]:
     return {
         "roc": plot_roc(curves, marks, name=f"{name}-roc"),
         "precision": plot_precision_recall(curves, marks, prevalence=0.3, name=f"{name}-pr"),
-        "reliability": plot_reliability(BINS, name=f"{name}-rel"),
+        "reliability": plot_reliability(
+            [Reliability("before", BINS), Reliability("after", BINS)], name=f"{name}-rel"
+        ),
+        "decision": plot_decision_curve(DECISION, name=f"{name}-decision"),
+        "coverage": plot_coverage_risk(RISK, [Mark("kept 80 %", 0.8, 0.1)], name=f"{name}-risk"),
+        "forest": plot_forest(ROWS, metric="AUROC", whole=0.9, name=f"{name}-forest"),
         "losses": plot_losses(HISTORY, 2, name=f"{name}-loss"),
         "metric": plot_metric(HISTORY, 2, metric="AUROC", name=f"{name}-metric"),
         "splits": plot_splits({"a": {"train": 5, "test": 2}, "b": {"train": 3}}, name=name),
@@ -137,5 +169,46 @@ def test_names_of_users_are_text_and_nothing_else() -> None:
 
 
 def test_empty_bins_and_missing_epochs_are_left_out() -> None:
-    assert plot_reliability([BINS[1]], name="none").startswith("<svg")
+    assert plot_reliability([Reliability("none", [BINS[1]])], name="none").startswith("<svg")
     assert plot_metric(HISTORY, None, name="none").startswith("<svg")
+
+
+def test_a_band_is_drawn_only_where_both_bounds_are_known() -> None:
+    def filled(low: list[float | None], high: list[float | None]) -> int:
+        svg = plot_roc([Curve("c", (0, 0.5, 1), (0, 0.8, 1), low=low, high=high)], name="band")
+        return sum("fill-opacity" in (part.get("style") or "") for part in parse(svg).iter())
+
+    bare = filled([], [])
+    assert filled([0, 0.7, 1], [0, 0.9, 1]) == bare + 1
+    assert filled([0, None, 1], [0, 0.9, 1]) == bare + 1
+
+
+def test_forest_names_groups_and_says_what_is_suppressed() -> None:
+    words = texts(all_plots()["forest"])
+    assert {"sex", "F", "M", "other", "suppressed", "AUROC by group"} <= set(words)
+
+
+def test_decision_curve_is_cut_below_where_treating_all_falls() -> None:
+    svg = all_plots()["decision"]
+    assert {"by the model", "treat all", "treat none"} <= set(texts(svg))
+    assert "−4" not in " ".join(texts(svg))
+
+
+def test_corruption_is_named_with_its_values_and_unit() -> None:
+    words = texts(plot_corruption(CORRUPTION, metric="AUROC", low=0.5, name="noise"))
+    assert {"gaussian noise", "grey levels", "none", "8", "AUROC"} <= set(words)
+
+
+@pytest.mark.parametrize("right", [0, 1, 91, 100])
+def test_a_hundred_people_are_counted_and_differ_in_fill(right: int) -> None:
+    root = parse(draw_people(right, label="a & <b>", name="people"))
+    assert root.get("aria-label") == "a & <b>"
+    heads = {path.get("fill"): path.get("d", "").count("M") // 2 for path in root.iter("path")}
+    assert heads.get(RIGHT, 0) == right
+    assert heads.get("#ffffff", 0) == 100 - right
+    assert all(path.get("stroke") == WRONG for path in root.iter("path") if path.get("stroke"))
+
+
+def test_people_are_a_hundred() -> None:
+    with pytest.raises(ValueError, match="101"):
+        draw_people(101, label="", name="people")

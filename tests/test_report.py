@@ -76,7 +76,8 @@ def edit(path: Path, **changes: Any) -> None:
 @pytest.fixture
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of words: plots are composed and not drawn, which takes most of the time."""
-    monkeypatch.setattr("pellucid.reporting.plots.figure_to_svg", lambda *_: "<svg></svg>")
+    for module in ("plots", "run_plots", "probability_plots", "group_plots"):
+        monkeypatch.setattr(f"pellucid.reporting.{module}.figure_to_svg", lambda *_: "<svg></svg>")
 
 
 def judged(run: Path, target: str = "label") -> dict[str, Any]:
@@ -105,17 +106,25 @@ def test_verdict_sentence_holds_the_numbers_of_evaluation_json(
         f"AUROC was {auroc['value']:.3f} (95 % interval {auroc['low']:.3f}–{auroc['high']:.3f})."
     )
     assert sentence in chest_page.text
-    sensitivity, specificity = (
-        f"{block['metrics'][key]['value']:.3f}" for key in ("sensitivity", "specificity")
+    found, cleared = (
+        round(100 * block["metrics"][key]["value"]) for key in ("sensitivity", "specificity")
     )
-    assert f"At the threshold 0.5, sensitivity was {sensitivity}" in chest_page.text
-    assert f"and specificity {specificity}" in chest_page.text
+    assert f"Of 100 PNEUMONIA images: {found} found" in chest_page.text
+    assert f"{100 - found} missed." in chest_page.text
+    assert f"Of 100 NORMAL images: {cleared} cleared" in chest_page.text
+    assert f"{100 - cleared} false alarms." in chest_page.text
 
 
 def test_verdict_comes_before_everything_else(chest_page: Page) -> None:
     places = [
         chest_page.text.index(text)
-        for text in ("AUROC was", "What to beware of", "Data and split", "Confusion matrix", "Seed")
+        for text in (
+            "AUROC was",
+            "When not to trust it",
+            "Data and split",
+            "Confusion matrix",
+            "Seed",
+        )
     ]
     assert places == sorted(places)
 
@@ -151,7 +160,7 @@ def test_page_stands_alone(chest: Path, chest_page: Page) -> None:
     assert "url(" not in re.sub(r"url\(#[\w-]+\)", "", source)
     assert chest_page.addresses
     for address in chest_page.addresses:
-        assert address.startswith(("#", "data:image/"))
+        assert address.startswith(("#", "data:image/", "data:text/csv"))
 
 
 def test_ids_are_unique_and_links_within_the_page_lead_somewhere(chest_page: Page) -> None:
@@ -290,7 +299,7 @@ def test_an_undefined_metric_says_why(tmp_path: Path) -> None:
     edit(run / "evaluation.json", **document)
     text = read_page(run).text
     assert "AUROC was not defined (no sick image)." in text
-    assert "sensitivity was not defined (no sick image)" in text
+    assert "Of 100 PNEUMONIA images: sensitivity is not defined (no sick image)" in text
     assert "not defined no sick image" in text  # in the table
 
 
@@ -305,7 +314,7 @@ def test_cautions_about_patients_and_files(tmp_path: Path) -> None:
     index.loc[1, "split"] = "test"
     index.to_csv(run / "index.csv", index=False)
     text = read_page(run).text
-    start, end = text.index("What to beware of"), text.index("What the audit found")
+    start, end = text.index("When not to trust it"), text.index("What the audit found")
     assert "Some patients stand in more than one split" in text[start:end]
     assert "never used in training" not in text
     assert "3 files could not be read" in text[start:end]
@@ -368,9 +377,9 @@ def test_surest_mistakes_are_pictures_when_the_files_are_there(tmp_path: Path) -
     Image.new("RGB", (600, 400), (90, 10, 10)).save(run / "images" / second)
     (run / "images" / third).write_text("no picture")
     page = read_page(run)
-    pictures = [address for address in page.addresses if address.startswith("data:")]
+    pictures = {address for address in page.addresses if address.startswith("data:image")}
     assert len(pictures) == 3  # two mistakes and the augmentations
-    text = page.text[page.text.index("The surest mistakes") :]
+    text = page.text[page.text.index("The surest mistakes") : page.text.index("The least sure")]
     assert f"{first} synthetic" in text
     assert f"{second} synthetic" not in text
     assert "The file cannot be read." in text

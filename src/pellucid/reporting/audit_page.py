@@ -13,7 +13,7 @@ from typing import Any
 from pellucid.errors import UsageError
 from pellucid.reporting.documents import read_json, read_table
 from pellucid.reporting.findings import ShownFinding, show_findings
-from pellucid.reporting.html import render
+from pellucid.reporting.rendering import render
 from pellucid.reporting.writing import count, listing
 from pellucid.storage import write_text
 

@@ -9,7 +9,6 @@ from pellucid.reporting.plots import (
     Curve,
     Mark,
     plot_precision_recall,
-    plot_reliability,
     plot_roc,
 )
 from pellucid.reporting.writing import Estimate, decimal, metric_name, shorten, split_name
@@ -32,12 +31,6 @@ def plot_curves(block: dict[str, Any], other: dict[str, Any] | None, number: int
         share = (block.get("prevalence") or {}).get(positive) if positive else None
         marks = _marks(block, "precision_recall")
         yield plot_precision_recall(lines, marks, prevalence=share, name=f"precision-{number}")
-    bins = (block.get("calibration") or {}).get("bins") or []
-    if any(entry.get("n") for entry in bins):
-        of = "Probability of the class called"
-        if len(block["classes"]) == 2:
-            of = f"Predicted probability of {shorten(str(block['classes'][-1]))}"
-        yield plot_reliability(bins, of=of, name=f"reliability-{number}")
 
 
 def _curves(
@@ -51,9 +44,7 @@ def _curves(
         labels = sorted(found, key=lambda label: _rank(per_class.get(label, {}).get(metric)))
         shown = [label for label in found if label in labels[:CURVES_SHOWN]]
         return [
-            Curve(
-                _legend(label, metric, per_class.get(label, {})), found[label][x], found[label][y]
-            )
+            _curve(_legend(label, metric, per_class.get(label, {})), found[label], x, y)
             for label in shown
         ]
     curves = []
@@ -62,8 +53,16 @@ def _curves(
         line = lines.get(block.get("positive")) or next(iter(lines.values()), None)
         if part is not None and line:
             label = _legend(split_name(str(part["split"])), metric, part.get("metrics", {}))
-            curves.append(Curve(label, line[x], line[y]))
+            curves.append(_curve(label, line, x, y, with_band=part is block))
     return curves
+
+
+def _curve(label: str, line: Mapping[str, Any], x: str, y: str, *, with_band: bool = True) -> Curve:
+    """A curve with its band; one that stands behind another has none, so that both can be seen."""
+    if not with_band:
+        return Curve(label, line[x], line[y])
+    low, high = line.get(f"{y}_low") or (), line.get(f"{y}_high") or ()
+    return Curve(label, line[x], line[y], low=low, high=high)
 
 
 def _rank(metric: Any) -> float:
@@ -82,6 +81,8 @@ def _marks(block: dict[str, Any], kind: str) -> list[Mark]:
     """The operating points on the curve, where both of their figures are defined."""
     marks = []
     for point in block.get("operating_points") or []:
+        if point.get("threshold") is None:
+            continue
         figures = {key: Estimate.of(value).value for key, value in point["metrics"].items()}
         found, cleared, right = (figures.get(key) for key in ("sensitivity", "specificity", "ppv"))
         label = f"{str(point['name']).replace('_', ' ')}, threshold {threshold_text(point)}"

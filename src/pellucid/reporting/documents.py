@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 import yaml
 
 from pellucid.errors import UsageError
+from pellucid.reporting.legacy import upgrade_block
 
 SPLITS = ("train", "validation", "test", "external_test")
 _SETTING = re.compile(r"^([A-Za-z_]\w*):\s*(.*?)(?:\s+#\s(.*))?$")
@@ -42,11 +44,12 @@ class RunDocuments:
     history: pd.DataFrame | None
     predictions: pd.DataFrame | None
     augmentations: bytes | None
+    compared: dict[str, Any]
 
-    @property
+    @cached_property
     def blocks(self) -> list[dict[str, Any]]:
-        """The blocks of evaluation.json: one a target and split."""
-        return list(self.evaluation.get("blocks", []))
+        """The blocks of evaluation.json, one a target and split, as its newest version has them."""
+        return [upgrade_block(block) for block in self.evaluation.get("blocks", [])]
 
     @property
     def targets(self) -> list[str]:
@@ -131,6 +134,7 @@ def load_documents(folder: Path) -> RunDocuments:
         history=_read_history(folder / "history.csv"),
         predictions=_read_predictions(folder / "predictions"),
         augmentations=_read_bytes(folder / "pictures" / "augmentations.png"),
+        compared=_read_comparison(folder / "comparison.json"),
     )
 
 
@@ -166,6 +170,18 @@ def read_json(path: Path) -> dict[str, Any]:
         raise _broken(path) from error
     if not isinstance(document, dict):
         raise _broken(path)
+    return document
+
+
+def _read_comparison(path: Path) -> dict[str, Any]:
+    """What `compare` wrote; another document under its name is refused."""
+    document = read_json(path)
+    if document and document.get("format") != "pellucid-comparison":
+        raise UsageError(
+            f"{path} must be a comparison of Pellucid",
+            f"format {document.get('format')!r}",
+            "Write it with `pellucid compare`, or remove the file to leave its section out.",
+        )
     return document
 
 

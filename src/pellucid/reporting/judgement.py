@@ -1,51 +1,39 @@
-"""One target as it was judged: its tables, its plots and its surest mistakes, as plain data.
+"""One target as it was judged: its tables, its plots and its failures, as plain data.
 
-Takes every figure from evaluation.json, and from the predictions only which images were mistaken.
+Takes every figure from evaluation.json. Each part is in a file of its own; a part without its block
+is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pellucid.reporting.curves import CURVES_SHOWN, plot_curves, threshold_text
-from pellucid.reporting.documents import RunDocuments
-from pellucid.reporting.mistakes import Mistake, find_mistakes, show_mistakes
-from pellucid.reporting.writing import (
-    ERRORS,
-    METRIC_MEANINGS,
-    METRIC_NAMES,
-    Estimate,
-    metric_name,
-    percent,
-    split_name,
+from pellucid.reporting.calibration_part import calibration_part
+from pellucid.reporting.curves import CURVES_SHOWN, plot_curves
+from pellucid.reporting.decision_parts import (
+    abstention_part,
+    decision_curve_part,
+    points_part,
+    prediction_sets_part,
 )
-
-PER_CLASS_ORDER = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
-MACRO_AUROC = "mean over the classes, each ranked against the rest; 0.5 is guessing"
-POINT_ORDER = ("sensitivity", "specificity", "ppv", "npv", "f1", "balanced_accuracy", "accuracy")
-
-
-@dataclass(frozen=True)
-class MetricRow:
-    """One metric on the split judged, and on validation beside it."""
-
-    name: str
-    meaning: str
-    estimate: Estimate
-    validation: Estimate | None
-    has_bar: bool  # errors have none: they are best when low, and have another scale
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of the confusion matrix; `share` is of its row, None in an empty row."""
-
-    count: int
-    share: str
-    tint: float
-    is_right: bool
+from pellucid.reporting.documents import RunDocuments
+from pellucid.reporting.external_part import external_part
+from pellucid.reporting.group_parts import subgroups_part
+from pellucid.reporting.metric_tables import (
+    Cell,
+    Method,
+    ShownGroup,
+    confusion_rows,
+    confusion_table,
+    group_metrics,
+    patient_level_part,
+    per_class_part,
+)
+from pellucid.reporting.mistakes import Failures, show_failures
+from pellucid.reporting.parts import Part
+from pellucid.reporting.tables import Table
+from pellucid.reporting.writing import split_name
 
 
 @dataclass(frozen=True)
@@ -58,19 +46,13 @@ class Judgement:
     positive: str | None
     split: str
     n_images: int
-    metrics: list[MetricRow]
-    scale_start: float  # where the bars of the metrics begin; they end at 1
     has_validation: bool
+    groups: list[ShownGroup]
+    methods: list[Method]
     confusion: list[tuple[str, list[Cell]]]
-    per_class: tuple[list[str], list[tuple[str, int, list[Estimate]]]]
-    points: tuple[list[str], list[tuple[str, str, str, list[Estimate]]]]
-    plots: list[str]
-    calibration: str
-    has_reliability: bool
-    curves_left_out: int
-    mistakes: list[Mistake]
-    n_mistakes: int | None
-    has_pictures: bool  # whether the run says where its images are
+    confusion_table: Table
+    before_failures: list[Part]
+    failures: Failures
 
 
 def judge_target(documents: RunDocuments, target: str, number: int) -> Judgement:
@@ -78,8 +60,7 @@ def judge_target(documents: RunDocuments, target: str, number: int) -> Judgement
     block = documents.main_block(target)
     validation = documents.block(target, "validation")
     other = None if validation is block else validation
-    wrong = find_mistakes(documents, block)
-    metrics = list(_metric_rows(block, other))
+    groups, methods = group_metrics(block, other, number)
     return Judgement(
         target=target,
         anchor=f"target-{number}",
@@ -87,104 +68,51 @@ def judge_target(documents: RunDocuments, target: str, number: int) -> Judgement
         positive=block.get("positive"),
         split=split_name(str(block["split"])),
         n_images=int(block["n_images"]),
-        metrics=metrics,
-        scale_start=_scale_start(metrics),
         has_validation=other is not None,
-        confusion=_confusion_rows(block),
-        per_class=_per_class(block),
-        points=_points(block),
-        plots=list(plot_curves(block, other, number)),
-        calibration=_describe_calibration(block),
-        has_reliability=bool((block.get("calibration") or {}).get("bins")),
-        curves_left_out=max(0, len(block["classes"]) - CURVES_SHOWN),
-        mistakes=show_mistakes(documents, wrong),
-        n_mistakes=None if wrong is None else len(wrong),
-        has_pictures=documents.index is not None,
+        groups=groups,
+        methods=methods,
+        confusion=confusion_rows(block),
+        confusion_table=confusion_table(block, number),
+        before_failures=_parts(documents, target, block, other, number),
+        failures=show_failures(documents, block, number),
     )
 
 
-def _metric_rows(block: dict[str, Any], other: dict[str, Any] | None) -> Iterator[MetricRow]:
-    metrics = block.get("metrics", {})
-    beside = (other or {}).get("metrics", {})
-    several = len(block["classes"]) > 2
-    order = [*(key for key in METRIC_NAMES if key in metrics), *metrics]
-    for key in dict.fromkeys(order):
-        yield MetricRow(
-            name="macro AUROC" if key == "auroc" and several else metric_name(key),
-            meaning=MACRO_AUROC if key == "auroc" and several else METRIC_MEANINGS.get(key, ""),
-            estimate=Estimate.of(metrics[key]),
-            validation=Estimate.of(beside.get(key)) if key in beside else None,
-            has_bar=key not in ERRORS,
-        )
-
-
-def _scale_start(rows: list[MetricRow]) -> float:
-    """0.5 where nothing reaches below it, so that good figures can be told apart; else 0."""
-    estimates = [part for row in rows if row.has_bar for part in (row.estimate, row.validation)]
-    reached = [part.low or part.value for part in estimates if part and part.value is not None]
-    return 0.5 if reached and min(value or 0.0 for value in reached) >= 0.5 else 0.0
-
-
-def _confusion_rows(block: dict[str, Any]) -> list[tuple[str, list[Cell]]]:
-    """Rows are the truth, columns the prediction."""
-    rows = []
-    for true, counts in enumerate(block.get("confusion_matrix") or []):
-        total = sum(counts)
-        cells = [
-            Cell(
-                count=int(number),
-                share=percent(number / total) if total else "",
-                tint=round(number / total, 3) if total else 0.0,
-                is_right=true == predicted,
-            )
-            for predicted, number in enumerate(counts)
-        ]
-        rows.append((str(block["classes"][true]), cells))
-    return rows
-
-
-def _per_class(block: dict[str, Any]) -> tuple[list[str], list[tuple[str, int, list[Estimate]]]]:
-    """For more than two classes: each class against the rest."""
-    figures = block.get("per_class") or {}
-    if len(block["classes"]) < 3 or not figures:
-        return [], []
-    keys = [key for key in PER_CLASS_ORDER if any(key in entry for entry in figures.values())]
-    matrix = block.get("confusion_matrix") or []
-    support = {label: int(sum(row)) for label, row in zip(block["classes"], matrix, strict=False)}
-    rows = [
-        (label, support.get(label, 0), [Estimate.of(entry.get(key)) for key in keys])
-        for label, entry in figures.items()
+def _parts(
+    documents: RunDocuments,
+    target: str,
+    block: dict[str, Any],
+    other: dict[str, Any] | None,
+    number: int,
+) -> list[Part]:
+    """In the order in which a reader asks: how good, for whom, with what threshold, where not."""
+    test, external = (documents.block(target, split) for split in ("test", "external_test"))
+    parts = [
+        external_part(test, external, number),
+        per_class_part(block, number),
+        patient_level_part(block, number),
+        _curves_part(block, other, number),
+        calibration_part(block, number),
+        points_part(block, number),
+        decision_curve_part(block, number),
+        prediction_sets_part(block, number),
+        abstention_part(block, number),
+        subgroups_part(block, number),
     ]
-    return [metric_name(key) for key in keys], rows
+    return [part for part in parts if part is not None]
 
 
-def _points(block: dict[str, Any]) -> tuple[list[str], list[tuple[str, str, str, list[Estimate]]]]:
-    """The operating points: name, threshold, where it was chosen, and the figures there."""
-    points = [entry for entry in block.get("operating_points") or [] if entry.get("metrics")]
-    keys = [key for key in POINT_ORDER if any(key in entry["metrics"] for entry in points)][:5]
-    rows = [
-        (
-            str(entry.get("name", "")).replace("_", " "),
-            threshold_text(entry),
-            str(entry.get("chosen_on") or ""),
-            [Estimate.of(entry["metrics"].get(key)) for key in keys],
-        )
-        for entry in points
-    ]
-    return [metric_name(key) for key in keys], rows
+def _curves_part(block: dict[str, Any], other: dict[str, Any] | None, number: int) -> Part | None:
+    plots = tuple(plot_curves(block, other, number))
+    if not plots:
+        return None
+    left_out = len(block["classes"]) - CURVES_SHOWN
+    key = "Bands are 95 % intervals." if _has_band(block) else ""
+    if left_out > 0:
+        key += f" The classes with the lowest areas are drawn; {left_out} more are in "
+        key += "evaluation.json."
+    return Part("Curves over all thresholds", f"curves-{number}", plots=plots, key=key.strip())
 
 
-def _describe_calibration(block: dict[str, Any]) -> str:
-    calibration = block.get("calibration") or {}
-    method = str(calibration.get("method") or "none")
-    text = (
-        "Probabilities are as the network gave them."
-        if method == "none"
-        else f"Probabilities were calibrated on validation ({method.replace('_', ' ')})."
-    )
-    figures = [
-        f"{metric_name(key)} {estimate.text}"
-        for key in ("brier", "log_loss", "calibration_error")
-        if (estimate := Estimate.of(calibration.get(key))).is_defined
-    ]
-    return f"{text} {', '.join(figures).capitalize()}." if figures else text
+def _has_band(block: dict[str, Any]) -> bool:
+    return any(line.get("tpr_low") for line in (block["curves"].get("roc") or {}).values())

@@ -47,14 +47,19 @@ STYLE: Any = {  # matplotlib types the names of its settings one by one
 _REFERENCE = re.compile(r"(?:^|(?<=url\())#([\w-]+)")
 
 
-def new_figure(height_in: float, *, is_constrained: bool = True) -> Figure:
+def new_figure(
+    height_in: float, *, width_in: float = PANEL_WIDTH_IN, is_constrained: bool = True
+) -> Figure:
     """An empty panel; make it and draw on it inside `mpl.rc_context(STYLE)`."""
     layout: Literal["constrained"] | None = "constrained" if is_constrained else None
-    return Figure(figsize=(PANEL_WIDTH_IN, height_in), layout=layout)
+    return Figure(figsize=(width_in, height_in), layout=layout)
 
 
 def figure_to_svg(figure: Figure, name: str, label: str) -> str:
-    """One `<svg>` element for a page; `name` makes its ids unique there, `label` is read aloud."""
+    """One `<svg>` element for a page.
+
+    `name` makes its ids unique there and names the file when it is saved; `label` is read aloud.
+    """
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -63,7 +68,7 @@ def figure_to_svg(figure: Figure, name: str, label: str) -> str:
     _without_namespaces(root)
     _without_boilerplate(root)
     _own_ids(root, name)
-    root.attrib |= {"role": "img", "aria-label": label}
+    root.attrib |= {"role": "img", "aria-label": label, "data-name": name}
     return ET.tostring(root, encoding="unicode")
 
 

@@ -10,50 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-METRIC_NAMES = {
-    "auroc": "AUROC",
-    "macro_auroc": "macro AUROC",
-    "weighted_auroc": "weighted AUROC",
-    "auprc": "AUPRC",
-    "macro_auprc": "macro AUPRC",
-    "sensitivity": "sensitivity (recall)",
-    "specificity": "specificity",
-    "balanced_accuracy": "balanced accuracy",
-    "ppv": "PPV (precision)",
-    "npv": "NPV",
-    "f1": "F1",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "accuracy": "accuracy",
-    "macro_sensitivity": "macro sensitivity (recall)",
-    "macro_specificity": "macro specificity",
-    "macro_ppv": "macro PPV (precision)",
-    "brier": "Brier score",
-    "log_loss": "log loss",
-    "calibration_error": "calibration error",
-}
-METRIC_MEANINGS = {
-    "auroc": "chance that a positive image is ranked above a negative one; 0.5 is guessing",
-    "auprc": "mean precision over all recalls; guessing gives the prevalence",
-    "sensitivity": "share of the positive images that are called positive",
-    "specificity": "share of the negative images that are called negative",
-    "weighted_auroc": "each class against the rest, weighted by its images",
-    "macro_f1": "mean over the classes",
-    "weighted_f1": "mean over the classes, weighted by their images",
-    "macro_sensitivity": "mean over the classes",
-    "macro_specificity": "mean over the classes",
-    "macro_ppv": "mean over the classes",
-    "balanced_accuracy": "mean of the shares found in each class",
-    "ppv": "share of the images called positive that are",
-    "npv": "share of the images called negative that are",
-    "f1": "harmonic mean of precision and recall",
-    "accuracy": "share of the images called rightly",
-    "brier": "mean squared error of the probability; 0 is best",
-    "log_loss": "mean negative log-probability of the truth; 0 is best",
-    "calibration_error": "mean gap between probability and frequency; 0 is best",
-}
+from pellucid.reporting.metric_words import METRIC_NAMES
+
 SPLIT_NAMES = {"external_test": "external test"}
-ERRORS = frozenset({"brier", "log_loss", "calibration_error"})  # better when low
 
 
 @dataclass(frozen=True)
@@ -79,9 +38,14 @@ class Estimate:
         return self.value is not None
 
     @property
+    def state(self) -> str:
+        """Why no number is shown, in two words."""
+        return "suppressed" if self.method.startswith("suppressed") else "not defined"
+
+    @property
     def number(self) -> str:
         """The value alone: 0.982."""
-        return "not defined" if self.value is None else decimal(self.value)
+        return self.state if self.value is None else decimal(self.value)
 
     @property
     def interval(self) -> str:
@@ -99,7 +63,7 @@ class Estimate:
     def sentence(self) -> str:
         """As in a sentence: 0.982 (95 % interval 0.971–0.991), or why it is not defined."""
         if self.value is None:
-            return f"not defined ({self.reason})"
+            return f"{self.number} ({self.reason})"
         if self.interval:
             return f"{self.number} (95 % interval {self.interval})"
         return f"{self.number} ({self.remark})" if self.remark else self.number
@@ -112,7 +76,8 @@ class Estimate:
     @property
     def reason(self) -> str:
         """Why there is no value."""
-        return self.method.removeprefix("undefined").lstrip(": ") or "no reason was recorded"
+        text = self.method.removeprefix("undefined").removeprefix("suppressed").lstrip(": ")
+        return text or "no reason was recorded"
 
 
 def metric_name(key: str) -> str:
@@ -151,6 +116,35 @@ def count(number: int, what: str) -> str:
     ('1 image', '4,436 images')
     """
     return f"{number:,} {what if number == 1 else what + 's'}"
+
+
+def in_hundred(share: float) -> str:
+    """A share as so many of a hundred, never rounded to none or all where it is not.
+
+    >>> in_hundred(0.954), in_hundred(0.9991), in_hundred(1.0)
+    ('95', 'more than 99', '100')
+    """
+    rounded = round(100 * share)
+    if rounded == 100 and share < 1:
+        return "more than 99"
+    if rounded == 0 and share > 0:
+        return "fewer than 1"
+    return str(rounded)
+
+
+def capitalise(text: str) -> str:
+    """A text as the beginning of a sentence; the rest stays as it is.
+
+    >>> capitalise("external AUROC")
+    'External AUROC'
+    """
+    return text[:1].upper() + text[1:]
+
+
+def sentence_of(text: str) -> str:
+    """A text as one sentence, closed by one full stop."""
+    closed = capitalise(text.strip())
+    return closed if not closed or closed[-1] in ".!?" else f"{closed}."
 
 
 def listing(items: Sequence[str], last: str = "and") -> str:
