@@ -13,14 +13,14 @@ from scipy.stats import beta
 from sklearn import metrics as sk
 
 from pellucid.errors import PredictionsError
-from pellucid.evaluation.calibration import brier_loss, describe_calibration, log_loss
+from pellucid.evaluation.block import Asked
 from pellucid.evaluation.document import (
     describe_evaluation,
     evaluate_predictions,
     load_evaluation,
     save_evaluation,
 )
-from pellucid.evaluation.operating_point import confusion_at, youden_point
+from pellucid.evaluation.operating_point import Wishes, confusion_at, youden_point
 from tables import make_table
 
 
@@ -35,8 +35,10 @@ def test_a_binary_block_is_complete() -> None:
     figures = block["metrics"]
     assert figures["auroc"]["value"] == pytest.approx(sk.roc_auc_score(truth, score))
     assert figures["sensitivity"]["value"] == pytest.approx(sk.recall_score(truth, score >= 0.5))
-    assert all(f["low"] <= f["value"] <= f["high"] for f in figures.values())
-    assert "patient bootstrap" in figures["auroc"]["method"]
+    known = [figure for figure in figures.values() if figure["low"] is not None]
+    assert len(known) > 12
+    assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in known)
+    assert "DeLong, clustered by patient" in figures["auroc"]["method"]
     json.dumps(block, allow_nan=False)
 
 
@@ -85,15 +87,17 @@ def test_a_share_of_one_is_not_called_certain() -> None:
     assert figures["sensitivity"]["low"] == pytest.approx(beta.ppf(0.025, n, 1))
     assert figures["sensitivity"]["method"] == f"Clopper-Pearson over {n} patients"
     assert figures["accuracy"]["low"] == pytest.approx(beta.ppf(0.025, 100, 1))
-    assert figures["auroc"]["low"] is None
-    assert figures["auroc"]["method"] == "no interval: every resample gave the same value"
+    assert figures["auroc"]["value"] == 1.0
+    assert figures["auroc"]["low"] < 1
+    assert figures["auroc"]["method"].startswith("Newcombe 2006")
 
 
-def test_one_patient_and_few_patients_are_noted() -> None:
+def test_few_patients_get_no_interval_and_are_told_why() -> None:
     table = make_table(40, patients=4)
     (block,) = evaluate_predictions(table, n_resamples=20)["blocks"]
     assert block["n_patients"] == 4
-    assert "fewer than 5 patients" in block["metrics"]["auroc"]["note"]
+    assert block["metrics"]["auroc"]["low"] is None
+    assert block["metrics"]["auroc"]["method"].startswith("no interval: only 4 patients")
 
 
 def test_one_patient_alone_has_no_interval() -> None:
@@ -108,8 +112,9 @@ def test_the_operating_point_is_chosen_on_validation_and_reported_on_test() -> N
     document = evaluate_predictions(pd.concat([validation, test]), n_resamples=20)
     first, second = document["blocks"]
     assert (first["split"], second["split"]) == ("test", "validation")
-    default, youden = first["operating_points"]
+    default, youden, *wished = first["operating_points"]
     assert (default["threshold"], default["chosen_on"]) == (0.5, "fixed")
+    assert [point["name"] for point in wished] == ["sensitivity", "specificity"]
     assert youden["chosen_on"] == "validation"
     truth = (validation["y_true"] == "yes").to_numpy()
     point = youden_point(validation["probability_yes"].to_numpy(), truth, "validation")
@@ -126,18 +131,6 @@ def test_youden_needs_both_classes_and_the_threshold_itself_is_positive() -> Non
     assert point is not None
     assert point.threshold == 0.7
     assert confusion_at(np.array([0.7]), np.array([True]), 0.7).tolist() == [3]
-
-
-def test_calibration_equals_scikit_learn() -> None:
-    table = make_table(300)
-    shares = table[["probability_no", "probability_yes"]].to_numpy()
-    codes = (table["y_true"] == "yes").to_numpy().astype(int)
-    assert brier_loss(shares, codes) == pytest.approx(sk.brier_score_loss(codes, shares[:, 1]))
-    assert log_loss(shares, codes) == pytest.approx(sk.log_loss(codes, shares))
-    found = describe_calibration(shares, codes)
-    assert sum(entry["n"] for entry in found["bins"]) == 300
-    sure = np.tile([0.0, 1.0], (4, 1))
-    assert describe_calibration(sure, np.array([1, 1, 0, 0]))["calibration_error"] == 0.5
 
 
 def test_splits_and_targets_each_get_their_block() -> None:
@@ -195,3 +188,79 @@ def test_curves_are_thinned_and_keep_their_ends() -> None:
     assert len(roc["fpr"]) <= 300
     assert (roc["fpr"][0], roc["tpr"][0], roc["fpr"][-1], roc["tpr"][-1]) == (0, 0, 1, 1)
     assert (np.diff(roc["fpr"]) >= 0).all()
+
+
+def by_hospital(n: int = 300) -> pd.DataFrame:
+    """A table of several images a patient, with a fact and two splits."""
+    table = pd.concat(
+        [
+            make_table(n, patients=n // 3, seed=1).assign(split="validation"),
+            make_table(n, patients=n // 3, seed=2).assign(split="test"),
+        ]
+    )
+    table["patient_id"] = table["patient_id"] + table["split"]
+    table["site"] = np.where(table["patient_id"].map(hash) % 2 == 0, "north", "south")
+    return table
+
+
+def test_the_test_block_goes_deep_and_validation_keeps_to_figures() -> None:
+    test, validation = evaluate_predictions(by_hospital(), n_resamples=50)["blocks"]
+    deep = {"decision_curve", "prediction_sets", "abstention", "patient_level", "subgroups"}
+    assert deep | {"failures"} <= set(test)
+    assert not deep & set(validation)
+    assert test["calibration"]["scaling"]["fitted_on"] == "validation"
+    assert validation["calibration"]["after"] is None
+    assert set(test["patient_level"]) == {"mean", "max", "noisy_or"}
+    assert test["patient_level"]["mean"]["n"] == test["n_patients"]
+    assert [entry["fact"] for entry in test["subgroups"]] == ["site"]
+    sets = test["prediction_sets"]
+    assert [entry["promised"] for entry in sets] == [0.9, 0.95]
+    json.dumps(test, allow_nan=False)
+
+
+def test_without_validation_nothing_is_chosen_and_the_reason_is_said() -> None:
+    (block,) = evaluate_predictions(make_table(100), n_resamples=20)["blocks"]
+    assert [point["name"] for point in block["operating_points"]] == ["default"]
+    assert "reason" in block["prediction_sets"]
+    assert block["calibration"]["after"] is None
+    assert block["calibration"]["reason"]
+    assert block["patient_level"] == {"reason": "patients are not known"}
+
+
+def test_a_stated_prevalence_changes_the_predictive_values_alone() -> None:
+    table = by_hospital()
+    plain = evaluate_predictions(table, n_resamples=20)["blocks"][0]
+    asked = Asked(wishes=Wishes(prevalence=0.01), n_resamples=20)
+    stated = evaluate_predictions(table, asked=asked)["blocks"][0]
+    assert "ppv_at_prevalence" not in plain["metrics"]
+    found = stated["metrics"]["sensitivity"]["value"] * 0.01
+    wrong = (1 - stated["metrics"]["specificity"]["value"]) * 0.99
+    assert stated["metrics"]["ppv_at_prevalence"]["value"] == pytest.approx(found / (found + wrong))
+    assert stated["metrics"]["ppv"] == plain["metrics"]["ppv"]
+    assert stated["stated_prevalence"] == 0.01
+
+
+def test_ordered_classes_get_a_weighted_kappa_in_their_order() -> None:
+    table = make_table(200, ("mild", "none", "severe"))
+    order = ("none", "mild", "severe")
+    (block,) = evaluate_predictions(table, ordered=order, n_resamples=20)["blocks"]
+    assert block["classes"] == list(order)
+    assert block["ordered"] is True
+    called = table[[f"probability_{name}" for name in order]].to_numpy().argmax(axis=1)
+    truth = table["y_true"].map(order.index)
+    expected = sk.cohen_kappa_score(truth, called, weights="quadratic")
+    assert block["metrics"]["quadratic_kappa"]["value"] == pytest.approx(expected)
+    with pytest.raises(PredictionsError, match="every class of a target once"):
+        evaluate_predictions(table, ordered=("none", "mild"), n_resamples=20)
+
+
+def test_several_targets_have_a_mean_over_them() -> None:
+    parts = [make_table(120, patients=60, seed=k).assign(target=f"t{k}") for k in range(3)]
+    document = evaluate_predictions(pd.concat(parts), n_resamples=60)
+    (average,) = document["across_targets"]
+    areas = [block["metrics"]["auroc"]["value"] for block in document["blocks"]]
+    figure = average["metrics"]["auroc"]
+    assert figure["value"] == pytest.approx(np.mean(areas))
+    assert figure["low"] < figure["value"] < figure["high"]
+    assert average["targets"] == ["t0", "t1", "t2"]
+    assert "across_targets" not in evaluate_predictions(parts[0], n_resamples=20)

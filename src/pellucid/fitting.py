@@ -1,7 +1,7 @@
 """From a prepared dataset to a classifier: the network shown, trained, and kept as a bundle.
 
 Knows what of it a run keeps and what a person is told meanwhile; how weights are found is
-`training`'s, and what the classifier is worth is `pipeline.judge`'s.
+`training`'s, and what the classifier is worth is `judging`'s.
 """
 
 from __future__ import annotations
@@ -22,6 +22,23 @@ from pellucid.training.checkpoint import EpochRow
 from pellucid.training.device import choose_device
 from pellucid.training.plan import Plan
 from pellucid.training.preview import save_augmentations
+
+DRAWN = ("format", "version", "seed", "n_resamples", "confidence")
+CARRIED = (  # of a block; no image, patient or path goes with a bundle
+    "target",
+    "split",
+    "n_images",
+    "n_patients",
+    "patients_known",
+    "classes",
+    "positive",
+    "prevalence",
+    "confusion_matrix",
+    "metrics",
+    "per_class",
+    "operating_points",
+    "calibration",
+)
 
 
 def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Classifier:
@@ -84,18 +101,15 @@ def _listener(progress: Progress, plan: Plan) -> loop.Listener:
 def keep_bundle(
     run: Run, prepared: Prepared, classifier: Classifier, document: dict[str, Any]
 ) -> Bundle:
-    """Write `bundle/`: what prediction needs, and figures without curves, patients or paths."""
+    """Write `bundle/`: what prediction needs, and figures without curves, images or paths."""
     facts, dataset = run.facts, prepared.dataset
-    blocks = [
-        {key: value for key, value in block.items() if key != "curves"}
-        for block in document["blocks"]
-    ]
+    blocks = [{key: block[key] for key in CARRIED} for block in document["blocks"]]
     card = {
         "dataset": {"name": dataset.name, "synthetic": dataset.synthetic},
         "split_digest": facts["split_digest"],
         "training": {**facts["training"], "seed": prepared.plan.seed},
         "versions": facts["versions"],
-        "evaluation": {**document, "blocks": blocks},
+        "evaluation": {**{key: document[key] for key in DRAWN}, "blocks": blocks},
         "intended_use": "Research and teaching. Not a medical device.",
     }
     bundle = Bundle(classifier, classifier.spec, dataset.task, prepared.preprocessing, card)

@@ -2,9 +2,10 @@
 
     read → split → plan → decode → audit → train → predict → evaluate → bundle → report
 
-Each public function is a verb of the command line. What a stage does stands in its own room; here
-stand only the order, what is written into the run folder when, and how a run is resumed. The rooms
-that need torch are imported by the functions that train, so that judging never loads it.
+Each public function is a verb of the command line; what follows prediction can be done again from
+the run's files alone and stands in `judging`. Here stand only the order, what is written into the
+run folder when, and how a run is resumed. The rooms that need torch are imported by the functions
+that train, so that judging never loads it.
 """
 
 from __future__ import annotations
@@ -25,28 +26,18 @@ from pellucid.data.cache import build_cache
 from pellucid.data.folds import cut_into_folds, leave_one_out
 from pellucid.data.index import Dataset, read_dataset
 from pellucid.data.split import assign_splits
-from pellucid.data.trained_on import (
-    check_not_trained_on,
-    load_trained_on,
-)
 from pellucid.errors import UsageError
-from pellucid.evaluation.document import (
-    describe_evaluation,
-    evaluate_predictions,
-    save_evaluation,
-)
-from pellucid.evaluation.predictions import read_predictions, save_predictions
+from pellucid.evaluation.block import Asked
+from pellucid.evaluation.document import describe_evaluation
 from pellucid.images.preprocessing import Preprocessing
+from pellucid.judging import judge, write_report_of
 from pellucid.progress import Progress
-from pellucid.run import Run, find_run, now, open_run, versions
+from pellucid.run import Run, now, open_run
 from pellucid.storage import write_text
-from pellucid.task import Task
 
 if TYPE_CHECKING:
     from pellucid.auditing.copies import Copies
     from pellucid.data.cache import PixelCache
-
-JUDGED = ("validation", "test", "external_test")
 
 
 def audit(
@@ -143,11 +134,17 @@ def train(
     wall time for training ("10m"), `transform` a `torchvision.transforms.v2` pipeline used instead
     of the augmentation policy. `strict` stops at the first unreadable image,
     `allow_shared_patients` trains although given splits share patients (the report says so).
+    `baseline` trains the classical pipeline beside it, `robustness` judges corrupted pictures too.
     Raises a `PellucidError` before anything is written when the input is wrong.
     """
     from pellucid.fitting import fit, keep_bundle
     from pellucid.preparation import Request, prepare, prepare_again
-    from pellucid.run_predictions import predict_splits
+    from pellucid.run_predictions import (
+        keep_features,
+        predict_baseline,
+        predict_corrupted,
+        predict_splits,
+    )
 
     wish = Request(**request)
     progress = progress or Progress()
@@ -160,8 +157,13 @@ def train(
         prepared = prepare(run, dataset, wish, progress)
     classifier = fit(run, prepared, wish, progress)
     predict_splits(run, prepared, classifier, progress)
-    progress.say("Judging: metrics with intervals by resampling patients")
-    document = judge(run, prepared.dataset.task, seed=prepared.plan.seed)
+    keep_features(run, prepared, classifier)
+    if wish.robustness:
+        predict_corrupted(run, prepared, classifier, progress)
+    if wish.baseline:
+        predict_baseline(run, prepared, progress)
+    progress.say("Judging: metrics with intervals by patient")
+    document = judge(run, prepared.dataset.task, asked=Asked(seed=prepared.plan.seed))
     keep_bundle(run, prepared, classifier, document)
     seconds = run.facts.get("seconds", 0.0) + time.monotonic() - clock
     run.add_facts(started=run.facts.get("started", started), seconds=round(seconds, 1))
@@ -194,73 +196,3 @@ def demo(
     dataset = read_dataset(images, patient_pattern=PHANTOM_PATIENT_PATTERN)
     dataset = replace(dataset, name=f"phantom:{case}")
     return train(dataset, run.folder, progress=progress, **request)
-
-
-def evaluate(
-    source: str | os.PathLike[str],
-    *,
-    out: str | os.PathLike[str] | None = None,
-    model: str | os.PathLike[str] | None = None,
-    positive: str | None = None,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Judge a run, or any predictions table (CSV or Parquet) from any tool.
-
-    Returns the document of `evaluation.json`. For a run, it and the report are written again; for
-    a table they are written to `out` when it is given. `model` is the bundle or run that made the
-    table: patients that it was trained on are then refused as test patients.
-    """
-    path = Path(source)
-    if path.is_dir():
-        run = find_run(path)
-        task = Task.model_validate(run.facts["task"]) if "task" in run.facts else None
-        if not run.facts.get("allow_shared_patients"):
-            _check_not_trained_on(_load_predictions(run), run.folder)
-        document = judge(run, task, positive=positive, seed=seed)
-        write_report_of(run)
-        return document
-    table = read_predictions(path)
-    if model is not None:
-        _check_not_trained_on(table, Path(model))
-    if out is None:
-        return evaluate_predictions(table, positive=positive, seed=seed)
-    run = open_run(Path(out), resume=False, overwrite=False)
-    for split, part in table.groupby("split", sort=False):
-        save_predictions(part, run.predictions_path(str(split)))
-    run.add_facts(command=f"pellucid evaluate {path.name}", versions=versions(), started=now())
-    document = judge(run, None, positive=positive, seed=seed)
-    write_report_of(run)
-    return document
-
-
-def _check_not_trained_on(table: pd.DataFrame, model: Path) -> None:
-    trained_on = load_trained_on(model)
-    if trained_on is not None:
-        check_not_trained_on(table, trained_on)
-
-
-def report(source: str | os.PathLike[str]) -> Path:
-    """Write a run's report again from the files of the run; returns its path."""
-    return write_report_of(find_run(Path(source)))
-
-
-def judge(
-    run: Run, task: Task | None, *, positive: str | None = None, seed: int = 0
-) -> dict[str, Any]:
-    """Evaluate a run's predictions and write `evaluation.json`."""
-    document = evaluate_predictions(_load_predictions(run), task, positive=positive, seed=seed)
-    save_evaluation(document, run.evaluation_path)
-    return document
-
-
-def _load_predictions(run: Run) -> pd.DataFrame:
-    """The predictions of all splits of a run as one table."""
-    paths = sorted((run.folder / "predictions").glob("*.csv"))
-    return pd.concat([read_predictions(path) for path in paths], ignore_index=True)
-
-
-def write_report_of(run: Run) -> Path:
-    """Write `report.html`; matplotlib is imported here and not before."""
-    from pellucid.reporting.html import write_report
-
-    return write_report(run.folder)

@@ -62,6 +62,8 @@ class Request:
     resume: bool = False
     overwrite: bool = False
     strict: bool = False
+    baseline: bool = True
+    robustness: bool = True
     allow_shared_patients: bool = False
     allow: tuple[str, ...] = ()
     stratify_by: tuple[str, ...] = ()

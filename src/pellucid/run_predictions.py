@@ -1,23 +1,32 @@
-"""Every predictions table of a run, one a split that is judged.
+"""Every predictions table of a run: of the network, of the baseline, and of corrupted pictures.
 
-Each is written before anything is judged, so that judging can be done again from the tables alone.
+Each is written before anything is judged, so that judging can be done again from the files alone.
 Knows the classifier and the decoded pixels; it knows no metric.
 """
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pellucid.classical.baseline import fit_baseline
+from pellucid.errors import DataError
 from pellucid.evaluation.predictions import build_predictions, save_predictions
+from pellucid.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from pellucid.network.classifier import Classifier
-from pellucid.prediction import predict_logits
+from pellucid.prediction import predict_logits, predict_pooled
 from pellucid.preparation import Prepared
 from pellucid.progress import Progress
 from pellucid.run import Run
+from pellucid.storage import write_bytes, write_json
 
-JUDGED = ("validation", "test", "external_test")
+TESTS = ("test", "external_test")
+JUDGED = ("validation", *TESTS)
+CORRUPTED_IMAGES = 300  # enough to see a fall, few enough for a CPU
+DESCRIBED_IMAGES = 20_000
 
 Rows = npt.NDArray[np.int64]
 
@@ -55,3 +64,71 @@ def _tabulate(
         for number, target in enumerate(dataset.task.targets)
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def keep_features(run: Run, prepared: Prepared, classifier: Classifier) -> None:
+    """Write `features.npz`: what the network made of the test images, to gather mistakes by."""
+    rows = np.concatenate([prepared.rows(split) for split in TESTS])[:DESCRIBED_IMAGES]
+    values = predict_pooled(classifier, prepared.cache.pixels[rows], prepared.preprocessing)
+    names = prepared.dataset.table["image_id"].iloc[rows].to_numpy(dtype=str)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, image_ids=names, values=values.astype(np.float16))
+    write_bytes(run.features_path, buffer.getvalue())
+
+
+def predict_corrupted(
+    run: Run, prepared: Prepared, classifier: Classifier, progress: Progress
+) -> None:
+    """Write `robustness.csv`: the predictions for some test images under every corruption.
+
+    Corruptions act on the pixels that the network gets, after resizing.
+    """
+    split = next((split for split in (*TESTS, "validation") if len(prepared.rows(split))), None)
+    if split is None:
+        return
+    rows = _whole_patients(prepared, prepared.rows(split))
+    pixels = prepared.cache.pixels[rows]
+    cases = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
+    count, tables = progress.counter("Predicting corrupted pictures"), []
+    for done, (name, severity) in enumerate(cases, 1):
+        corrupted = corrupt(pixels, name, severity, prepared.plan.seed)
+        logits = predict_logits(classifier, corrupted, prepared.preprocessing)
+        table = _tabulate(prepared, rows, split, logits)
+        tables.append(table.assign(corruption=name, severity=severity))
+        count(done * len(rows), len(cases) * len(rows))
+    save_predictions(pd.concat(tables, ignore_index=True), run.robustness_path)
+
+
+def _whole_patients(prepared: Prepared, rows: Rows) -> Rows:
+    """At most `CORRUPTED_IMAGES` of the rows, of whole patients, drawn by the run's seed."""
+    patients = prepared.dataset.table["patient_id"].iloc[rows].to_numpy(dtype=object)
+    codes, names = pd.factorize(patients)
+    order = np.random.default_rng(prepared.plan.seed).permutation(len(names))
+    kept = order[np.cumsum(np.bincount(codes)[order]) <= CORRUPTED_IMAGES]
+    return rows[np.isin(codes, kept)] if len(kept) else rows[:CORRUPTED_IMAGES]
+
+
+def predict_baseline(run: Run, prepared: Prepared, progress: Progress) -> None:
+    """Fit the classical pipeline on the same rows; write `baseline/`, its predictions first.
+
+    A baseline that cannot be fitted says why in its record and never stops a run.
+    """
+    if run.baseline_path.is_file():  # a resumed run has it already
+        return
+    rows = {split: prepared.rows(split) for split in ("train", *JUDGED)}
+    try:
+        fitted = fit_baseline(
+            prepared.dataset,
+            prepared.cache,
+            prepared.dataset.codes(),
+            {split: part for split, part in rows.items() if len(part)},
+            seed=prepared.plan.seed,
+            progress=progress.counter("Describing pictures for the classical baseline"),
+            fit_progress=progress.counter("Fitting the classical baseline"),
+        )
+    except DataError as error:
+        progress.say(f"No classical baseline: {error}")
+        return
+    for split, table in fitted.predictions.items():
+        save_predictions(table, run.baseline.predictions_path(split))
+    write_json(run.baseline_path, fitted.record)

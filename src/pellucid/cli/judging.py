@@ -1,24 +1,46 @@
-"""Commands about what a model says: `predict`, `evaluate` and `report`."""
+"""Commands about what a model says: `predict`, `evaluate`, `compare` and `report`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pellucid.cli.app import AsJson, Seed, app, print_json, refuse_existing
 from pellucid.cli.data_options import Positive
-from pellucid.errors import CheckFailed
+from pellucid.errors import CheckFailed, UsageError
 from pellucid.progress import Progress
+
+if TYPE_CHECKING:
+    from pellucid.evaluation.block import Asked
+
+Resamples = Annotated[int, typer.Option(min=100, max=100_000, help="Bootstrap resamples.")]
+SOURCE = "A run, or a .csv or .parquet table."
 
 
 @app.command()
 def evaluate(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN|PREDICTIONS", help="A run, or a .csv or .parquet table.")
-    ],
+    source: Annotated[Path, typer.Argument(metavar="RUN|PREDICTIONS", help=SOURCE)],
     positive: Positive = None,
+    sensitivity: Annotated[
+        float | None, typer.Option(help="Operating point: the least sensitivity wanted (0.95).")
+    ] = None,
+    specificity: Annotated[
+        float | None, typer.Option(help="Operating point: the least specificity wanted (0.95).")
+    ] = None,
+    cost_ratio: Annotated[
+        float | None,
+        typer.Option(help="Operating point: what a missed positive costs, in false alarms."),
+    ] = None,
+    prevalence: Annotated[
+        float | None,
+        typer.Option(help="Share of positives where it will be used, for PPV and NPV."),
+    ] = None,
+    ordered: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C", help="Classes from least to most, for weighted kappa."),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(help="For a table: the bundle or run that made it, to check its patients."),
@@ -26,14 +48,16 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="For a table: the folder for evaluation and report.")
     ] = None,
+    resamples: Resamples = 1000,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge predictions, also those of a model that Pellucid did not train."""
-    from pellucid import pipeline
+    from pellucid import judging
     from pellucid.evaluation.document import describe_evaluation
 
-    document = pipeline.evaluate(source, out=out, model=model, positive=positive, seed=seed or 0)
+    asked = _asked((sensitivity, specificity, cost_ratio, prevalence), ordered, (resamples, seed))
+    document = judging.evaluate(source, out=out, model=model, positive=positive, asked=asked)
     if as_json:
         print_json(document)
         return
@@ -41,6 +65,45 @@ def evaluate(
     place = source if source.is_dir() else out
     if place:
         typer.echo(place / "report.html")
+
+
+@app.command()
+def compare(
+    sources: Annotated[list[Path], typer.Argument(metavar="RUN|PREDICTIONS…", help=SOURCE)],
+    names: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,…", help="What to call them; one name for runs of other seeds."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="The split that is compared.")] = "test",
+    positive: Positive = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for comparison.json and comparison.html.")
+    ] = None,
+    resamples: Resamples = 2000,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare models on the same patients, by paired tests; says when it is within chance."""
+    from pellucid import judging
+    from pellucid.evaluation.comparison import describe_comparison
+
+    called = [name.strip() for name in names.split(",")] if names else None
+    if called and len(called) != len(sources):
+        raise UsageError("Each of those compared has a name", f"{len(called)} for {len(sources)}")
+    document = judging.compare(
+        sources,
+        names=called,
+        split=split,
+        out=out,
+        positive=positive,
+        asked=_asked((None,) * 4, None, (resamples, seed)),
+    )
+    if as_json:
+        print_json(document)
+        return
+    typer.echo(describe_comparison(document))
+    if out is not None:
+        typer.echo(out / "comparison.html")
 
 
 @app.command()
@@ -74,10 +137,37 @@ def predict(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    external: Annotated[
+        Path | None,
+        typer.Option(metavar="PREDICTIONS", help="A table of other patients: the external test."),
+    ] = None,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN|PREDICTIONS", help="Compare with this one; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a run again from its files."""
-    from pellucid import pipeline
+    from pellucid import judging
 
-    path = pipeline.report(run)
+    path = judging.report(run, external=external, others=tuple(compare or ()))
     print_json({"report": str(path)}) if as_json else typer.echo(path)
+
+
+def _asked(
+    wishes: tuple[float | None, float | None, float | None, float | None],
+    ordered: str | None,
+    draw: tuple[int, int | None],
+) -> Asked:
+    """What is asked of a judgement, from the options that were given."""
+    from pellucid.evaluation.block import Asked
+    from pellucid.evaluation.operating_point import Wishes
+
+    names = ("sensitivity", "specificity", "cost_ratio", "prevalence")
+    given = {name: wish for name, wish in zip(names, wishes, strict=True) if wish is not None}
+    return Asked(
+        wishes=Wishes(**given),
+        ordered=tuple(name.strip() for name in ordered.split(",")) if ordered else (),
+        n_resamples=draw[0],
+        seed=draw[1] or 0,
+    )

@@ -71,6 +71,12 @@ def train(
         typer.Option(metavar="DATA", help="A second dataset, read alike: the external test."),
     ] = None,
     stratify_by: StratifyBy = None,
+    baseline: Annotated[
+        bool, typer.Option(help="Train the classical pipeline too, on the same split.")
+    ] = True,
+    robustness: Annotated[
+        bool, typer.Option(help="Judge corrupted test pictures too (noise, blur, JPEG …).")
+    ] = True,
     seed: Seed = None,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier run.")] = False,
@@ -105,6 +111,8 @@ def train(
             resume=resume,
             overwrite=overwrite,
             strict=strict,
+            baseline=baseline,
+            robustness=robustness,
             allow=tuple(allow or ()),
             allow_shared_patients=allow_shared_patients,
             stratify_by=tuple(stratify_by or ()),

@@ -1,40 +1,51 @@
 """All that can be said of predictions, as the document of `evaluation.json`.
 
-One block a target and split: counts, confusion matrix, metrics with intervals, per-class figures,
-operating points, calibration and curves. A metric that is undefined stands there as null with the
-reason; none is dropped.
+One block a target and split, the mean over several targets, and what a run adds: the fall under
+corruptions and the comparison with the baseline. A figure that is undefined stands there as null
+with the reason; none is dropped.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from pellucid.errors import PredictionsError
-from pellucid.evaluation.calibration import describe_calibration
-from pellucid.evaluation.curves import precision_recall_points, roc_points
-from pellucid.evaluation.figures import CONFIDENCE, build_figures, main_metrics
+from pellucid.errors import PredictionsError, did_you_mean
+from pellucid.evaluation.across_targets import average_targets
+from pellucid.evaluation.block import Asked, build_block
+from pellucid.evaluation.figures import CONFIDENCE
 from pellucid.evaluation.judged import Judged, judged_splits
-from pellucid.evaluation.operating_point import (
-    DEFAULT,
-    OperatingPoint,
-    confusion_at,
-    youden_point,
-)
 from pellucid.evaluation.predictions import check_predictions, task_from_predictions
+from pellucid.evaluation.robustness import judge_robustness
 from pellucid.storage import write_json
-from pellucid.task import Task
+from pellucid.task import Target, Task
 
-FORMAT, VERSION = "pellucid-evaluation", 1
+FORMAT, VERSION = "pellucid-evaluation", 2
+TESTS = ("test", "external_test")
+SHOWN = (  # in a terminal; the others stand in the document
+    "auroc",
+    "auprc",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "f1",
+    "macro_f1",
+    "macro_sensitivity",
+    "macro_specificity",
+    "accuracy",
+    "balanced_accuracy",
+    "matthews",
+    "kappa",
+    "quadratic_kappa",
+    "brier",
+)
 
-Ints = npt.NDArray[np.int64]
+Stated = Mapping[str, tuple[str, tuple[float, ...]]]
 
 
 def evaluate_predictions(
@@ -42,32 +53,83 @@ def evaluate_predictions(
     task: Task | None = None,
     *,
     positive: str | None = None,
-    n_resamples: int = 1000,
-    seed: int = 0,
+    asked: Asked | None = None,
+    **choices: Any,
 ) -> dict[str, Any]:
     """Judge a predictions table; returns the document of `evaluation.json`.
 
     Without a task, classes are read from the columns; `positive` chooses the positive class anew.
-    Operating points are chosen on validation where the table has it. Raises `PredictionsError`.
+    `asked` says what else is wanted, or its fields are given by name (`n_resamples=200`).
+    Operating points, scaling and sets are chosen on validation where the table has it.
+    Raises `PredictionsError`.
     """
-    table = check_predictions(table)
-    if task is None or positive is not None:
-        task = task_from_predictions(table, positive)
-    blocks = []
-    for target in task.targets:
-        judged = judged_splits(table, target)
-        points = [DEFAULT, *_chosen_points(judged)] if target.is_binary else []
-        blocks += [_block(part, points, (n_resamples, seed)) for part in judged]
+    asked = asked or Asked(**choices)
+    judged = judged_targets(check_predictions(table), task, positive, asked.ordered)
+    blocks = [block for parts in judged.values() for block in _blocks(parts, asked)]
     if not blocks:
         raise PredictionsError("No image of the table has a label, so nothing can be judged")
-    return {
+    document = {
         "format": FORMAT,
         "version": VERSION,
-        "seed": seed,
-        "n_resamples": n_resamples,
+        "seed": asked.seed,
+        "n_resamples": asked.n_resamples,
         "confidence": CONFIDENCE,
         "blocks": blocks,
     }
+    average = average_targets(judged, asked.draw)
+    return document | ({"across_targets": average} if average else {})
+
+
+def judged_targets(
+    table: pd.DataFrame,
+    task: Task | None = None,
+    positive: str | None = None,
+    ordered: tuple[str, ...] = (),
+) -> dict[str, list[Judged]]:
+    """The labelled splits of each target of a checked table, test first."""
+    if task is None or positive is not None:
+        task = task_from_predictions(table, positive)
+    targets = _in_order(task.targets, ordered) if ordered else task.targets
+    return {target.name: judged_splits(table, target) for target in targets}
+
+
+def robustness_of(
+    judged: Mapping[str, list[Judged]], corrupted: pd.DataFrame, stated: Stated, asked: Asked
+) -> list[dict[str, Any]]:
+    """The part "robustness": how the main metric falls on pictures that were corrupted.
+
+    `corrupted` is a predictions table with the columns `corruption` and `severity` of images of one
+    split, `stated` the unit and the values of each corruption.
+    """
+    split = str(corrupted["split"].iloc[0])
+    clean = {name: part for name, parts in judged.items() for part in parts if part.split == split}
+    return judge_robustness(clean, corrupted, asked.rough, stated=stated)
+
+
+def _in_order(targets: tuple[Target, ...], ordered: tuple[str, ...]) -> tuple[Target, ...]:
+    """The targets, with the classes of those that have these classes in the order given."""
+    if not any(set(target.classes) == set(ordered) for target in targets):
+        known = [name for target in targets for name in target.classes]
+        wrong = next((name for name in ordered if name not in known), ordered[0])
+        raise PredictionsError(
+            "The order of classes names every class of a target once",
+            ", ".join(ordered),
+            did_you_mean(wrong, known),
+        )
+    return tuple(
+        target.model_copy(update={"classes": ordered})
+        if set(target.classes) == set(ordered) and len(ordered) > 2
+        else target
+        for target in targets
+    )
+
+
+def _blocks(parts: list[Judged], asked: Asked) -> Iterator[dict[str, Any]]:
+    validation = next((part for part in parts if part.split == "validation"), None)
+    has_test = any(part.split in TESTS for part in parts)
+    for part in parts:
+        is_deep = part.split in TESTS or not has_test
+        yield build_block(part, validation, asked, is_deep=is_deep)
 
 
 def save_evaluation(document: dict[str, Any], path: Path) -> Path:
@@ -97,7 +159,8 @@ def describe_evaluation(document: dict[str, Any]) -> str:
             who += f" of {block['n_patients']:,} patients"
         positive = f", positive: {block['positive']}" if block["positive"] else ""
         lines.append(f"{block['target']}, {block['split']}: {who}{positive}")
-        for name, figure in block["metrics"].items():
+        figures = {name: block["metrics"].get(name) for name in SHOWN}
+        for name, figure in ((name, figure) for name, figure in figures.items() if figure):
             lines.append(f"  {name.replace('_', ' '):<20} {_figure_text(figure)}")
     return "\n".join(lines)
 
@@ -108,65 +171,3 @@ def _figure_text(figure: dict[str, Any]) -> str:
     if figure["low"] is None:
         return f"{figure['value']:.3f}"
     return f"{figure['value']:.3f} ({figure['low']:.3f}–{figure['high']:.3f})"
-
-
-def _chosen_points(judged: list[Judged]) -> Iterator[OperatingPoint]:
-    for part in judged:
-        if part.split == "validation":
-            point = youden_point(part.probabilities[:, 1], part.codes == 1, "validation")
-            if point:
-                yield point
-
-
-def _block(judged: Judged, points: list[OperatingPoint], draw: tuple[int, int]) -> dict[str, Any]:
-    target, codes = judged.target, judged.codes
-    predicted = _predicted(judged)
-    k = len(target.classes)
-    figures = build_figures(judged, k * codes + predicted, draw)
-    counts = np.bincount(codes, minlength=k)
-    return {
-        "target": target.name,
-        "split": judged.split,
-        "n_images": len(codes),
-        "n_patients": judged.patients.n,
-        "patients_known": judged.patients_known,
-        "classes": list(target.classes),
-        "positive": target.positive,
-        "prevalence": dict(zip(target.classes, (counts / len(codes)).tolist(), strict=True)),
-        "confusion_matrix": np.bincount(k * codes + predicted, minlength=k * k)
-        .reshape(k, k)
-        .tolist(),
-        "metrics": main_metrics(figures, target),
-        "per_class": {name: figures[name] for name in target.classes},
-        "operating_points": [_point_block(judged, point, draw) for point in points],
-        "calibration": describe_calibration(judged.probabilities, codes),
-        "curves": _curves(judged),
-    }
-
-
-def _predicted(judged: Judged) -> Ints:
-    """The class of each image (n,): for two classes the positive one from 0.5 on."""
-    if judged.target.is_binary:
-        return (judged.probabilities[:, 1] >= DEFAULT.threshold).astype(np.int64)
-    return np.asarray(judged.probabilities.argmax(axis=1))
-
-
-def _point_block(judged: Judged, point: OperatingPoint, draw: tuple[int, int]) -> dict[str, Any]:
-    cells = confusion_at(judged.probabilities[:, 1], judged.codes == 1, point.threshold)
-    figures = main_metrics(build_figures(judged, cells, draw), judged.target)
-    shown = [name for name in figures if name not in ("auroc", "auprc")]
-    return {**asdict(point), "metrics": {name: figures[name] for name in shown}}
-
-
-def _curves(judged: Judged) -> dict[str, Any]:
-    """Thinned ROC and precision-recall curves of the classes that are neither absent nor alone."""
-    classes = list(enumerate(judged.target.classes))
-    if judged.target.is_binary:
-        classes = classes[1:]
-    curves: dict[str, Any] = {"roc": {}, "precision_recall": {}}
-    for number, name in classes:
-        is_class, scores = judged.codes == number, judged.probabilities[:, number]
-        if is_class.any() and not is_class.all():
-            curves["roc"][name] = roc_points(scores, is_class)
-            curves["precision_recall"][name] = precision_recall_points(scores, is_class)
-    return curves

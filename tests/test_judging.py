@@ -1,0 +1,144 @@
+"""Judging from files: tables of other tools, comparisons, external tests, and what a run adds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pellucid
+from fake_runs import FakeTarget, make_run
+from pellucid.errors import PredictionsError, UsageError
+from pellucid.evaluation.block import Asked
+from pellucid.judging import compare, evaluate, judge, report
+from pellucid.run import Run
+from tables import make_table
+
+FAST = Asked(n_resamples=100)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(make_run(tmp_path / "run", FakeTarget("finding", ("no", "yes"), 1.0)))
+
+
+def test_the_least_table_of_another_tool_gives_a_whole_report(tmp_path: Path) -> None:
+    table = make_table(120)[["y_true", "probability_no", "probability_yes"]]
+    table.to_csv(tmp_path / "theirs.csv", index=False)
+    document = evaluate(tmp_path / "theirs.csv", out=tmp_path / "out", asked=FAST)
+    assert document["blocks"][0]["n_images"] == 120
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["version"] == 2
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "120 images" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"probability_yes": 0.9}, "must sum to 1"),
+        ({"y_true": "maybe"}, "one of no, yes"),
+        ({"image_id": "same"}, "stands once in a split"),
+        ({"split": "holdout"}, "must be one of"),
+    ],
+)
+def test_wrong_tables_get_their_plain_message(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    make_table(20).assign(**change).to_csv(tmp_path / "wrong.csv", index=False)
+    with pytest.raises(PredictionsError, match=reason):
+        evaluate(tmp_path / "wrong.csv")
+
+
+def test_a_missing_patient_is_the_image_itself(tmp_path: Path) -> None:
+    table = make_table(40, patients=10)
+    table.loc[0, "patient_id"] = None
+    table.to_csv(tmp_path / "t.csv", index=False)
+    document = evaluate(tmp_path / "t.csv", asked=FAST)
+    assert document["blocks"][0]["n_patients"] == table["patient_id"].nunique() + 1
+
+
+def test_a_run_is_compared_with_its_baseline_when_there_is_one(run: Run) -> None:
+    assert "comparison" not in judge(run, asked=FAST)
+    for split in ("validation", "test"):
+        table = pd.read_csv(run.predictions_path(split), dtype={"image_id": str})
+        noise = np.random.default_rng(0).random(len(table))
+        table["probability_yes"], table["probability_no"] = noise, 1 - noise
+        path = run.baseline.predictions_path(split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path, index=False)
+    document = judge(run, asked=FAST)
+    (target,) = document["comparison"]["targets"]
+    (pair,) = target["pairs"]
+    assert (pair["first"], pair["second"]) == ("network", "classical baseline")
+    assert pair["metrics"]["auroc"]["difference"]["value"] < 0
+    assert pair["metrics"]["auroc"]["test"].startswith("paired DeLong")
+
+
+def test_corrupted_pictures_are_judged_against_the_same_images(run: Run) -> None:
+    test = pd.read_csv(run.predictions_path("test"), dtype={"image_id": str})
+    half = 0.5 + (test["probability_yes"] - 0.5) * 0.01
+    worse = test.assign(probability_yes=1 - half, probability_no=half)
+    tables = [
+        part.assign(corruption="jpeg", severity=severity)
+        for severity, part in enumerate((test, worse, worse), 1)
+    ]
+    pd.concat(tables).to_csv(run.robustness_path, index=False)
+    (entry,) = judge(run, asked=FAST)["robustness"]
+    (jpeg,) = entry["corruptions"]
+    first, second, _ = [level["metric"]["value"] for level in jpeg["levels"]]
+    assert first == pytest.approx(jpeg["clean"]["value"])
+    assert second == pytest.approx(1 - first)
+    assert jpeg["unit"]
+
+
+def test_features_gather_the_mistakes_and_a_damaged_file_is_said(run: Run) -> None:
+    test = pd.read_csv(run.predictions_path("test"), dtype={"image_id": str})
+    ids = test["image_id"].to_numpy(dtype=str)
+    values = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float16)
+    np.savez(run.features_path, image_ids=ids, values=values)
+    failures = judge(run, asked=FAST)["blocks"][0]["failures"]
+    assert failures["grouped_by"] == "features"
+    run.features_path.write_bytes(b"no archive")
+    with pytest.raises(UsageError, match=r"features.npz is damaged"):
+        judge(run, asked=FAST)
+
+
+def test_runs_and_tables_are_compared_by_name(run: Run, tmp_path: Path) -> None:
+    table = pd.read_csv(run.predictions_path("test"), dtype=str)
+    table.to_csv(tmp_path / "same.csv", index=False)
+    document = compare([run.folder, tmp_path / "same.csv"], out=tmp_path / "out", asked=FAST)
+    assert document["names"] == ["run", "same.csv"]
+    figure = document["targets"][0]["pairs"][0]["metrics"]["auroc"]
+    assert (figure["difference"]["value"], figure["p"]) == (0, 1)
+    assert "identical" in document["targets"][0]["pairs"][0]["verdict"]
+    assert (tmp_path / "out" / "comparison.html").is_file()
+    with pytest.raises(UsageError, match="twice"):
+        compare([run.folder, run.folder], asked=FAST)
+    with pytest.raises(UsageError, match="no run folder"):
+        compare([tmp_path / "nothing.csv", tmp_path], asked=FAST)
+
+
+def test_an_external_table_stands_beside_the_test(run: Run, tmp_path: Path) -> None:
+    table = pd.read_csv(run.predictions_path("test"), dtype=str)
+    table["image_id"] = "other_" + table["image_id"]
+    table["patient_id"] = "other_" + table["patient_id"]
+    table.to_csv(tmp_path / "theirs.csv", index=False)
+    page = report(run.folder, external=tmp_path / "theirs.csv").read_text(encoding="utf-8")
+    splits = [block["split"] for block in run.evaluation["blocks"]]
+    assert splits == ["test", "external_test", "validation"]
+    assert "external" in page
+
+
+def test_a_report_can_hold_a_comparison(run: Run, tmp_path: Path) -> None:
+    table = pd.read_csv(run.predictions_path("test"), dtype=str)
+    table.to_csv(tmp_path / "same.csv", index=False)
+    page = report(run.folder, others=[tmp_path / "same.csv"]).read_text(encoding="utf-8")
+    assert run.comparison_path.is_file()
+    assert "same.csv" in page
+
+
+def test_the_verbs_are_public() -> None:
+    assert (pellucid.evaluate, pellucid.compare, pellucid.report) == (evaluate, compare, report)
