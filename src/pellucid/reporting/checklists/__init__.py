@@ -3,7 +3,8 @@
     items.py        the items as data: number, section, our words, source (the YAML files beside it)
     answers.py      a status and a sentence; texts made safe for tables
     known.py        what the run's documents say that several fillers need
-    *_fillers.py    from the documents to the answer of an item: data, splits, model, performance
+    *_fillers.py    from the documents to the answer of an item: data, splits, model,
+                    performance, groups
     fillers.py      every filler by name
     form.py         the author's part, written and read back
     rows.py         items, the run's answers and the author's, as rows

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pellucid.reporting.checklists import data_fillers as data
+from pellucid.reporting.checklists import group_fillers as group
 from pellucid.reporting.checklists import model_fillers as model
 from pellucid.reporting.checklists import performance_fillers as performance
 from pellucid.reporting.checklists import split_fillers as split
@@ -59,11 +60,11 @@ _FILLERS: tuple[Filler, ...] = (
     performance.performance,
     performance.diagnostic_figures,
     performance.performance_and_subgroups,
-    performance.subgroups,
-    performance.groups_analysed,
-    performance.fairness,
-    performance.intersections,
-    performance.clusters_analysed,
+    group.subgroups,
+    group.groups_analysed,
+    group.fairness,
+    group.intersections,
+    group.clusters_analysed,
     performance.internal_test,
     performance.external_test,
     performance.robustness,

@@ -9,13 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from pellucid.reporting.checklists.answers import MET, Answer, asked, met, not_met
+from pellucid.reporting.checklists.group_fillers import subgroups
 from pellucid.reporting.checklists.known import (
-    CLUSTERS,
     Block,
     all_figures,
-    fact_names,
     figures,
-    is_about,
     judged_blocks,
     main_blocks,
     on_split,
@@ -24,7 +22,7 @@ from pellucid.reporting.checklists.known import (
 )
 from pellucid.reporting.documents import RunDocuments
 from pellucid.reporting.metric_words import in_order
-from pellucid.reporting.writing import Estimate, count, decimal, listing, metric_name
+from pellucid.reporting.writing import count, decimal, listing, metric_name
 
 DIAGNOSTIC = ("auroc", "sensitivity", "specificity", "ppv", "npv", "balanced_accuracy", "accuracy")
 SHORT = ("auroc", "balanced_accuracy", "accuracy")
@@ -82,46 +80,6 @@ def performance_and_subgroups(documents: RunDocuments) -> Answer | None:
     if groups.status == MET:
         return met(f"{whole.text} {groups.text}")
     return not_met(f"{groups.text} All together: {whole.text}")
-
-
-def subgroups(documents: RunDocuments) -> Answer | None:
-    """The verdict of each subgroup table."""
-    entries = subgroups_of(documents)
-    if not entries:
-        return not_met(f"{_why_no_groups(documents)}.")
-    return met(" ".join(_group_sentence(block, entry) for block, entry in entries))
-
-
-def fairness(documents: RunDocuments) -> Answer | None:
-    """Gaps are measured; nothing is done against them by the software."""
-    entries = subgroups_of(documents)
-    if not entries:
-        return not_met(f"{_why_no_groups(documents)}; nothing was done for fairness.")
-    names = listing(list(dict.fromkeys(str(entry["fact"]) for _, entry in entries)))
-    return asked(f"The run measures gaps by {names}, and does nothing against them.")
-
-
-def intersections(documents: RunDocuments) -> Answer | None:
-    """Groups by two facts at once are not made."""
-    return not_met("The run analyses facts one by one, not where they meet.")
-
-
-def clusters_analysed(documents: RunDocuments) -> Answer | None:
-    """Performance by site or device, where the dataset names them."""
-    entries = [(b, e) for b, e in subgroups_of(documents) if is_about(str(e["fact"]), CLUSTERS)]
-    if entries:
-        return met(" ".join(_group_sentence(block, entry) for block, entry in entries))
-    if any(is_about(name, CLUSTERS) for name in fact_names(documents)):
-        return not_met("The dataset names sites or devices, but performance by them is not given.")
-    return not_met("The dataset names no site and no device, so differences are not measured.")
-
-
-def groups_analysed(documents: RunDocuments) -> Answer | None:
-    """By which facts the performance is given."""
-    names = list(dict.fromkeys(str(entry["fact"]) for _, entry in subgroups_of(documents)))
-    if not names:
-        return not_met(f"{_why_no_groups(documents)}.")
-    return met(f"Performance is given by {listing(names)}, the facts that the dataset holds.")
 
 
 def external_test(documents: RunDocuments) -> Answer | None:
@@ -217,12 +175,6 @@ def _met_with_intervals(blocks: list[Block], text: str) -> Answer | None:
     return not_met(f"No figure has an interval: {text}")
 
 
-def _why_no_groups(documents: RunDocuments) -> str:
-    if fact_names(documents):
-        return "No subgroup is analysed, though the dataset holds facts"
-    return "No subgroup is analysed, since the dataset holds no facts for it"
-
-
 def _compared(documents: RunDocuments) -> str:
     """Which models are compared, and by which tests."""
     document = documents.evaluation.get("comparison") or documents.compared
@@ -250,15 +202,6 @@ def _diagnostic(block: Block) -> str:
 
 def _of_class(metrics_of: dict[str, Any], names: tuple[str, ...]) -> str:
     return figures({"metrics": metrics_of}, names)
-
-
-def _group_sentence(block: Block, entry: dict[str, Any]) -> str:
-    """A subgroup table's own verdict, and its gap with the interval."""
-    verdict = str(entry.get("verdict") or "").rstrip(".")
-    gap = entry.get("gap")
-    width = f"gap {Estimate.of(gap).sentence}" if gap else ""
-    subject = verdict or f"{metric_name(str(entry['metric']))} by {entry['fact']}"
-    return f"{on_split(block)} {'; '.join(part for part in (subject, width) if part)}."
 
 
 def _robustness_sentence(entry: dict[str, Any]) -> str:
