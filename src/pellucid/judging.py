@@ -154,9 +154,11 @@ def load_predictions(run: Run) -> pd.DataFrame:
 
 
 def write_report_of(run: Run) -> Path:
-    """Write `report.html`; matplotlib is imported here and not before."""
+    """Write the checklists and `report.html`; matplotlib is imported here and not before."""
+    from pellucid.reporting.checklists import write_checklists
     from pellucid.reporting.html import write_report
 
+    write_checklists(run.folder)
     return write_report(run.folder)
 
 
