@@ -139,7 +139,7 @@ def test_one_giant_patient_is_not_counted_as_many() -> None:
     assert "in such unlike numbers that they are worth 1.2" in method
 
 
-def test_predictive_values_need_patients_on_both_sides_where_these_have_several_images() -> None:
+def test_predictive_values_know_chance_only_from_the_scarcer_outcome() -> None:
     """40 patients of 5 images; all wrongly predicted ones are of two, who hold sway over chance."""
     names = np.repeat([f"P{number:02d}" for number in range(40)], 5)
     sick = np.repeat(np.arange(40) < 20, 5)
@@ -155,10 +155,10 @@ def test_predictive_values_need_patients_on_both_sides_where_these_have_several_
         }
     )
     clustered = figures_of(judged_table(table))["yes"]
-    assert clustered["ppv"]["method"] == (
-        "no interval: only 2 patients have images wrongly predicted so, "
-        "and the method holds from 5 on"
-    )
+    ppv, specificity = clustered["ppv"], clustered["specificity"]
+    assert ppv["value"] == pytest.approx(20 / 22)
+    assert specificity["value"] == pytest.approx(18 / 20)
+    assert ppv["high"] - ppv["low"] > 1.5 * (specificity["high"] - specificity["low"])
     assert clustered["npv"]["method"] == "Clopper-Pearson over 18 patients"
     independent = figures_of(judged_table(table.assign(patient_id=table["image_id"])))["yes"]
     assert independent["ppv"]["method"] == "Wilson, 110 independent patients"

@@ -84,6 +84,15 @@ def test_effective_size_by_hand() -> None:
     assert effective_size(hits, sizes) < 6
 
 
+def test_across_classes_the_scarcer_outcome_gives_the_degrees_of_freedom() -> None:
+    hits, sizes = np.array([3] * 20 + [0] * 3), np.full(23, 3)
+    within, across = (effective_size(hits, sizes, across_classes=by) for by in (False, True))
+    wider = (student.ppf(0.975, 22) / student.ppf(0.975, 3)) ** 2  # three patients of misses
+    assert across == pytest.approx(within * wider)
+    one = np.array([3] * 22 + [0])
+    assert effective_size(one, sizes, across_classes=True) > 1  # never below two degrees
+
+
 def test_images_that_do_not_agree_count_nearly_fully() -> None:
     random = np.random.default_rng(0)
     hits, sizes = random.binomial(5, 0.7, size=400), np.full(400, 5)

@@ -114,11 +114,8 @@ class Evidence:
         sizes, hits = self._images(counted), self._images(counted & hit)
         there = sizes > 0
         _check_enough(sizes, method.smallest, "that it counts")
-        if name in ("ppv", "npv") and sizes.max() > 1 and 0 < hits.sum() < sizes.sum():
-            # Rightly and wrongly predicted images are of other patients, and unlike in number.
-            _check_enough(hits, method.smallest, "rightly predicted so")
-            _check_enough(sizes - hits, method.smallest, "wrongly predicted so")
-        return share_interval(hits[there], sizes[there], CONFIDENCE)
+        across = name in ("ppv", "npv")  # rightly and wrongly predicted patients differ in class
+        return share_interval(hits[there], sizes[there], CONFIDENCE, across_classes=across)
 
     def _counted(self, owner: str, name: str) -> tuple[Bools, Bools]:
         """Which images (n,) a share counts, and which of all images are hits."""

@@ -57,11 +57,15 @@ def kish_size(sizes: Numbers) -> float:
     return float(images.sum() ** 2 / squares) if squares > 0 else 0.0
 
 
-def effective_size(hits: Numbers, sizes: Numbers, confidence: float = 0.95) -> float:
+def effective_size(
+    hits: Numbers, sizes: Numbers, confidence: float = 0.95, *, across_classes: bool = False
+) -> float:
     """How many independent images these patients are worth, for the share of their hits.
 
     `hits` (J,) of `sizes` (J,) images of J patients, the share neither 0 nor 1. At most the number
-    of images; NaN where one patient is all there is.
+    of images; NaN where one patient is all there is. With `across_classes` hits and misses are
+    those of patients of different classes, as for predictive values: then chance is known no better
+    than from the patients of the scarcer outcome, and they give the degrees of freedom.
     """
     hits, sizes = np.asarray(hits, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
     n, patients = float(sizes.sum()), kish_size(sizes)
@@ -72,24 +76,28 @@ def effective_size(hits: Numbers, sizes: Numbers, confidence: float = 0.95) -> f
     share = hits.sum() / n
     spread = float(((hits - share * sizes) ** 2).sum()) * len(sizes) / (len(sizes) - 1) / n**2
     size = min(share * (1 - share) / spread, n) if spread > 0 else n
+    degrees = patients - 1
+    if across_classes:
+        scarcer = min(kish_size(hits), kish_size(sizes - hits))
+        degrees = min(degrees, max(scarcer, 2.0))
     tail = 0.5 + confidence / 2
-    return size * float(student.ppf(tail, n - 1) / student.ppf(tail, patients - 1)) ** 2
+    return size * float(student.ppf(tail, n - 1) / student.ppf(tail, degrees)) ** 2
 
 
 def share_interval(
-    hits: Numbers, sizes: Numbers, confidence: float = 0.95
+    hits: Numbers, sizes: Numbers, confidence: float = 0.95, *, across_classes: bool = False
 ) -> tuple[float, float, str]:
     """The interval of a share and how it was found, from `hits` (J,) of `sizes` (J,) images.
 
-    Every patient has at least one image in `sizes`. NaN where all images are of one patient and
-    the share is neither 0 nor 1.
+    Every patient has at least one image in `sizes`; `across_classes` as in `effective_size`. NaN
+    where all images are of one patient and the share is neither 0 nor 1.
     """
     n_patients, n = len(sizes), float(np.sum(sizes))
     share = float(np.sum(hits)) / n
     if share in (0.0, 1.0):
         exact = clopper_pearson(share * n_patients, n_patients, confidence)
         return *exact, f"Clopper-Pearson over {n_patients} patients"
-    size = effective_size(hits, sizes, confidence)
+    size = effective_size(hits, sizes, confidence, across_classes=across_classes)
     if math.isnan(size):
         return math.nan, math.nan, "all images are of one patient"
     low, high = wilson(share, size, confidence)
