@@ -13,12 +13,14 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_public_names() -> None:
     assert pellucid.__all__ == [
+        "Asked",
         "Bundle",
         "Dataset",
         "PellucidError",
         "Plan",
         "Run",
         "audit",
+        "compare",
         "evaluate",
         "load_bundle",
         "predict",
