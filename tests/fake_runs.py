@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fake_blocks import complete, fake_robustness
+from fake_blocks import complete, fake_facts, fake_robustness
 from pellucid.evaluation.document import evaluate_predictions
 
 SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -100,6 +100,7 @@ def _make_index(
             "frame": 0,
             "patient_id": [f"secret-patient-{number}" for number in patients],
             "split": split_of[patients],
+            **fake_facts(n_images, patients),
         }
     )
     for target in targets:
@@ -118,7 +119,7 @@ def _predict(index: pd.DataFrame, target: FakeTarget, random: np.random.Generato
     known = codes >= 0
     logits[np.flatnonzero(known), codes[known]] += target.separation
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    table = index[["image_id", "patient_id", "split"]].assign(target=target.name)
+    table = index[["image_id", "patient_id", "split", "sex", "scanner"]].assign(target=target.name)
     table["y_true"] = index[target.name]
     return table.assign(**{f"probability_{c}": shares[:, k] for k, c in enumerate(classes)})
 

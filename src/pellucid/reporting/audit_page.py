@@ -12,8 +12,9 @@ from typing import Any
 
 from pellucid.errors import UsageError
 from pellucid.reporting.documents import read_json, read_table
-from pellucid.reporting.findings import ShownFinding, show_findings
+from pellucid.reporting.findings import ShownFinding, show_findings, unreadable_table
 from pellucid.reporting.rendering import render
+from pellucid.reporting.tables import Table
 from pellucid.reporting.writing import count, listing
 from pellucid.storage import write_text
 
@@ -30,7 +31,7 @@ class AuditPage:
     verdict: str
     lines: list[str]
     findings: list[ShownFinding]
-    unreadable: list[dict[str, Any]]
+    unreadable: Table
 
 
 def write_audit_page(folder: Path) -> Path:
@@ -52,7 +53,7 @@ def _build(audit: dict[str, Any], folder: Path) -> AuditPage:
         verdict=_verdict(audit),
         lines=[str(line) for line in dataset.get("description") or []],
         findings=show_findings(audit, index, targets),
-        unreadable=list(audit.get("unreadable") or []),
+        unreadable=unreadable_table(audit),
     )
 
 

@@ -12,6 +12,7 @@ from pellucid.reporting.writing import (
     Estimate,
     capitalise,
     decimal,
+    listing,
     metric_name,
     sentence_of,
     shorten,
@@ -92,8 +93,18 @@ def _table(calibration: dict[str, Any], number: int) -> Table:
 
 def _notes(calibration: dict[str, Any]) -> str:
     """What the figures say of themselves, each once."""
-    figures = [*calibration["before"].values(), *(calibration.get("after") or {}).values()]
-    notes = [
-        str(figure["note"]) for figure in figures if isinstance(figure, dict) and figure.get("note")
-    ]
-    return " ".join(sentence_of(note) for note in dict.fromkeys(notes))
+    sides = {"as given": calibration["before"], "after scaling": calibration.get("after") or {}}
+    notes: dict[str, list[str]] = {}
+    for key in KEYS:
+        for side, figures in sides.items():
+            note = (figures.get(key) or {}).get("note")
+            if note:
+                notes.setdefault(str(note), []).append(f"{metric_name(key)}, {side}")
+    return " ".join(sentence_of(f"{_whose(named)}: {note}") for note, named in notes.items())
+
+
+def _whose(named: list[str]) -> str:
+    """The figure that a note is about; both sides of one figure are its name alone."""
+    if len(named) > 1 and len({name.partition(",")[0] for name in named}) == 1:
+        return named[0].partition(",")[0]
+    return listing(named)

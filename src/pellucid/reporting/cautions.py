@@ -164,8 +164,7 @@ def _about_groups(documents: RunDocuments, target: str) -> Iterator[Caution]:
     where = f"{target}: " if len(documents.targets) > 1 else ""
     for entry in worse_groups(documents.main_block(target)):
         verdict = sentence_of(str(entry.get("verdict") or f"figures differ by {entry['fact']}"))
-        fact = str(entry["fact"]).replace("_", " ")
-        yield Caution("WARN", f"{where}By {fact}: {verdict}", "See the subgroups below.")
+        yield Caution("WARN", f"{where}{verdict}", "See the subgroups below.")
 
 
 def _about_probabilities(documents: RunDocuments, target: str) -> Iterator[Caution]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pellucid.reporting.cautions import Caution
+from pellucid.reporting.checklist_section import ChecklistSection, build_checklists
 from pellucid.reporting.compared import ShownComparison, show_comparisons
 from pellucid.reporting.data_section import SplitTable, describe_source, split_table
 from pellucid.reporting.documents import Hyperparameter, RunDocuments
-from pellucid.reporting.findings import ShownFinding, show_findings
+from pellucid.reporting.findings import ShownFinding, show_findings, unreadable_table
 from pellucid.reporting.first_page import FirstPage, build_first_page, further_cautions
 from pellucid.reporting.group_parts import robustness_parts
 from pellucid.reporting.judgement import Judgement, judge_target
@@ -54,7 +55,7 @@ class Page:
     split_tables: list[SplitTable]
     notes: list[str]
     findings: list[ShownFinding]
-    unreadable: list[dict[str, Any]]
+    unreadable: Table
     judgements: list[Judgement]
     robustness: list[Part]
     comparisons: list[ShownComparison]
@@ -64,6 +65,7 @@ class Page:
     plan: tuple[Hyperparameter, ...]
     plan_table: Table
     has_reasons: bool
+    checklists: ChecklistSection | None
     command: str
     facts: list[tuple[str, str]]
     versions: list[tuple[str, str]]
@@ -87,7 +89,7 @@ def build_page(documents: RunDocuments) -> Page:
         split_tables=[split_table(documents, name, i) for i, name in enumerate(targets)],
         notes=[str(note) for note in facts.get("notes") or []],
         findings=show_findings(documents.audit, documents.index, targets, documents.window),
-        unreadable=list(documents.audit.get("unreadable", [])),
+        unreadable=unreadable_table(documents.audit),
         judgements=[judge_target(documents, name, i) for i, name in enumerate(targets)],
         robustness=robustness_parts(documents.evaluation.get("robustness") or []),
         comparisons=show_comparisons(documents),
@@ -97,6 +99,7 @@ def build_page(documents: RunDocuments) -> Page:
         plan=plan,
         plan_table=plan_table(plan),
         has_reasons=any(setting.reason for setting in plan),
+        checklists=build_checklists(documents),
         command=str(facts.get("command") or ""),
         facts=list(run_facts(documents)),
         versions=[(str(key), str(value)) for key, value in (facts.get("versions") or {}).items()],
@@ -139,6 +142,7 @@ def _contents(page: Page) -> Iterator[tuple[str, str]]:
         "augmentation": (page.augmentations, "Augmentation"),
         "network": (page.network["rows"] or page.network["formula"], "Network"),
         "plan": (page.plan, "Hyperparameters"),
+        "checklists": (page.checklists, "Checklists"),
     }
     yield from ((anchor, name) for anchor, (part, name) in named.items() if part)
     yield "record", "How it was made"

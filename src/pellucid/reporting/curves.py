@@ -13,6 +13,12 @@ from pellucid.reporting.plots import (
 )
 from pellucid.reporting.writing import Estimate, decimal, metric_name, shorten, split_name
 
+POINT_NAMES = {
+    "youden": "Youden",
+    "sensitivity": "wanted sensitivity",
+    "specificity": "wanted specificity",
+    "cost": "cost ratio",
+}
 CURVES_SHOWN = 7  # as many as can be told apart in grey
 
 
@@ -85,12 +91,18 @@ def _marks(block: dict[str, Any], kind: str) -> list[Mark]:
             continue
         figures = {key: Estimate.of(value).value for key, value in point["metrics"].items()}
         found, cleared, right = (figures.get(key) for key in ("sensitivity", "specificity", "ppv"))
-        label = f"{str(point['name']).replace('_', ' ')}, threshold {threshold_text(point)}"
+        label = f"{point_name(point)}, threshold {threshold_text(point)}"
         if kind == "roc" and found is not None and cleared is not None:
             marks.append(Mark(label, 1 - cleared, found))
         if kind == "precision_recall" and found is not None and right is not None:
             marks.append(Mark(label, found, right))
     return marks
+
+
+def point_name(point: Mapping[str, Any]) -> str:
+    """An operating point as a reader says it: wanted sensitivity 0.95."""
+    name = POINT_NAMES.get(str(point.get("name")), str(point.get("name", "")).replace("_", " "))
+    return f"{name} {point['wanted']:g}" if point.get("wanted") is not None else name
 
 
 def threshold_text(point: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pellucid.reporting.curves import threshold_text
+from pellucid.reporting.curves import point_name, threshold_text
 from pellucid.reporting.parts import Part
 from pellucid.reporting.plots import Mark
 from pellucid.reporting.probability_plots import plot_coverage_risk, plot_decision_curve
@@ -13,22 +13,8 @@ from pellucid.reporting.tables import Cell, Table, build_table
 from pellucid.reporting.writing import Estimate, capitalise, metric_name, percent, sentence_of
 
 POINT_ORDER = ("sensitivity", "specificity", "ppv", "npv", "f1", "balanced_accuracy", "accuracy")
-POINT_NAMES = {
-    "default": "default",
-    "youden": "Youden: sensitivity + specificity largest",
-    "sensitivity": "wanted sensitivity",
-    "specificity": "wanted specificity",
-    "cost": "cost ratio",
-    "cost_ratio": "cost ratio",
-}
 SET_FIGURES = ("coverage", "mean_size", "singletons", "empty")
 Block = dict[str, Any]
-
-
-def point_name(point: Block) -> str:
-    """An operating point as a reader says it: wanted sensitivity 0.95."""
-    name = POINT_NAMES.get(str(point.get("name")), str(point.get("name", "")).replace("_", " "))
-    return f"{name} {point['wanted']:g}" if point.get("wanted") is not None else name
 
 
 def points_part(block: Block, number: int) -> Part | None:
@@ -50,7 +36,8 @@ def points_part(block: Block, number: int) -> Part | None:
     table = build_table(f"points-{number}", heads, rows)
     words = (
         "An image is called positive from the threshold on. A threshold is chosen on validation "
-        "and only reported here; so what was wanted is not met exactly.",
+        "and only reported here; so what was wanted is not met exactly. Youden's point has the "
+        "largest sum of sensitivity and specificity.",
     )
     return Part("Operating points", f"points-{number}", words, tables=(table,))
 
@@ -118,14 +105,15 @@ def prediction_sets_part(block: Block, number: int) -> Part | None:
         f"{_promise(sets[0])} The promise is for all images together, not for each class; so each "
         "class is shown too.",
     )
-    reasons = dict.fromkeys(str(entry["reason"]) for entry in sets if entry.get("reason"))
-    return Part(title, anchor, words, tables=(table,), key=" ".join(map(sentence_of, reasons)))
+    notes = [str(x[key]) for key in ("method", "counted", "reason") for x in sets if x.get(key)]
+    key = " ".join(map(sentence_of, dict.fromkeys(notes)))
+    return Part(title, anchor, words, tables=(table,), key=key)
 
 
 def _promise(entry: Block) -> str:
     return (
-        f"The sets ({entry['method']}) were fitted on {entry['n_calibration']:,} "
-        f"{entry['fitted_on']} images and promise to hold the truth in the stated share of images."
+        f"They were fitted on {entry['n_calibration']:,} {entry['fitted_on']} images "
+        "and promise to hold the truth in the stated share of images."
     )
 
 
@@ -140,7 +128,7 @@ def abstention_part(block: Block, number: int) -> Part | None:
     area = Estimate.of(curve.get("area"))
     words = [
         "Images are kept in the order in which the network is sure of them. A curve that falls to "
-        "the left means that its doubt is worth something. "
+        "the left means that its doubt is worth something; the band is wide where few are kept. "
         f"The area under the curve is {area.sentence}; 0 is best."
     ]
     if curve.get("reason") and not curve.get("at"):

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from pellucid.reporting.pictures import Thumbnail, make_thumbnail
+from pellucid.reporting.tables import Table
 
 TILES_SHOWN = 60  # on one page, so that it stays small enough to mail
 IDS_SHOWN = 50
@@ -69,6 +70,13 @@ def show_findings(
             )
         )
     return shown
+
+
+def unreadable_table(audit: Mapping[str, Any]) -> Table:
+    """The files that could not be read, each with its reason."""
+    files = audit.get("unreadable") or []
+    rows = tuple((str(file["image_id"]), str(file["reason"])) for file in files)
+    return Table("unreadable", ("Image", "Reason"), rows)
 
 
 def image_places(index: pd.DataFrame | None) -> dict[str, Place]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from pellucid.reporting.group_plots import Row, plot_corruption, plot_forest
@@ -11,6 +12,7 @@ from pellucid.reporting.parts import Part
 from pellucid.reporting.tables import Cell, Table, Written, build_table
 from pellucid.reporting.writing import Estimate, capitalise, decimal, metric_name, sentence_of
 
+ONLY_ONE = "By kind and severity"
 HIDDEN = "< 10"  # what a suppressed cell says of its size
 Block = dict[str, Any]
 
@@ -30,7 +32,7 @@ def subgroups_part(block: Block, number: int) -> Part | None:
     name = metric_words(metric, block)
     plot = plot_forest(rows, metric=name, whole=whole, name=f"subgroups-{number}")
     verdicts = tuple(
-        f"{capitalise(_fact(entry))}: {sentence_of(str(entry.get('verdict') or 'not judged'))}"
+        sentence_of(str(entry.get("verdict") or f"By {_fact(entry)} nothing was judged"))
         for entry in facts
     )
     tables = (_group_table(facts, number), _gap_table(facts, name, number))
@@ -110,7 +112,8 @@ def _gap_table(facts: list[Block], metric: str, number: int) -> Table:
 
 def robustness_parts(robustness: list[Block]) -> list[Part]:
     """One part a target: a small curve for each corruption, all on one scale, and their table."""
-    return [_robustness_part(entry, number) for number, entry in enumerate(robustness)]
+    parts = [_robustness_part(entry, number) for number, entry in enumerate(robustness)]
+    return [replace(part, title=ONLY_ONE) for part in parts] if len(parts) == 1 else parts
 
 
 def _robustness_part(entry: Block, number: int) -> Part:

@@ -32,6 +32,7 @@ from pellucid.reporting.plots import (
 from pellucid.reporting.svg import RULE, STYLE, figure_to_svg
 
 Z_95 = 1.959964
+MANY = 0.5  # share of images from which on the band of coverage and risk must be seen whole
 
 Bins = Sequence[Mapping[str, Any]]
 
@@ -136,7 +137,9 @@ def plot_coverage_risk(curve: Mapping[str, Any], marks: Sequence[Mark] = (), *, 
     """Risk of the images kept over the share kept, the least sure left out first."""
     line = Curve("the surest images kept", curve["coverage"], curve["risk"])
     band = Curve("", line.x, line.y, False, *_bounds(curve, "risk"))
-    reached = [value for value in [*line.y, *band.high] if value is not None]
+    # Of a handful of images little is known: their band would leave no room for the rest.
+    many = [high for x, high in zip(line.x, band.high, strict=False) if x >= MANY]
+    reached = [value for value in [*line.y, *many] if value is not None]
     top, title = max([*reached, 0.01]), "Coverage and risk"
     digits = 0 if top > 0.06 else 1
     with mpl.rc_context(STYLE):

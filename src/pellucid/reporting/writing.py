@@ -52,7 +52,8 @@ class Estimate:
         """The interval alone: 0.971–0.991; empty where there is none."""
         if self.low is None or self.high is None:
             return ""
-        return f"{decimal(self.low)}–{decimal(self.high)}"
+        between = "–" if self.low >= 0 else " to "
+        return f"{decimal(self.low)}{between}{decimal(self.high)}"
 
     @property
     def text(self) -> str:
@@ -91,12 +92,12 @@ def split_name(split: str) -> str:
 
 
 def decimal(value: float, digits: int = 3) -> str:
-    """A number with three decimals.
+    """A number with three decimals, and a true minus before a negative one.
 
-    >>> decimal(0.98249)
-    '0.982'
+    >>> decimal(0.98249), decimal(-0.0701), decimal(-0.0001)
+    ('0.982', '−0.070', '0.000')
     """
-    return f"{value:.{digits}f}"
+    return f"{value:z.{digits}f}".replace("-", "−")
 
 
 def percent(share: float) -> str:
