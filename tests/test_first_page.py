@@ -98,6 +98,7 @@ EVEN = [{"fact": "sex", "values": [], "metric": "auroc", "p": 0.6, "p_corrected"
 def test_screening_is_never_allowed_and_says_why(chest: Path, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", CHEST, n_images=200, external=True)
     change(run, metrics=GOOD, subgroups=EVEN)
+    change(run, "external_test", metrics=GOOD, subgroups=EVEN)
     answer = answer_screening(load_documents(run))
     assert answer.short == "Not by this report alone."
     assert "not a medical device" in answer.last
@@ -109,6 +110,19 @@ def test_screening_is_never_allowed_and_says_why(chest: Path, tmp_path: Path) ->
     answer = answer_screening(load_documents(run))
     assert answer.short == "No."
     assert answer.reasons[0] == "Of 100 PNEUMONIA images it may miss 13 (by the interval)."
+
+
+def test_what_is_worse_elsewhere_is_said_on_the_first_page(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", CHEST, n_images=200, external=True)
+    change(run, metrics=GOOD, subgroups=EVEN)
+    worse = {"auroc": figure(0.8, 0.05), "sensitivity": figure(0.7, 0.1)}
+    change(run, "external_test", metrics=worse, subgroups=EVEN)
+    documents = load_documents(run)
+    said = " ".join(caution.text for caution in build_first_page(documents).cautions)
+    assert "worse by 0.190 (0.990 in test, 0.800 there), more than chance explains" in said
+    answer = answer_screening(documents)
+    assert answer.short == "No."
+    assert "Elsewhere: Of 100 PNEUMONIA images it may miss 40 (by the interval)." in answer.reasons
 
 
 def test_screening_counts_what_was_never_looked_at(tmp_path: Path) -> None:

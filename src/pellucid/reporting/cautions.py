@@ -11,6 +11,7 @@ from typing import Any
 
 from pellucid.auditing.generalisation import find_gap
 from pellucid.reporting.documents import RunDocuments
+from pellucid.reporting.external_part import subtract
 from pellucid.reporting.verdict import main_metric
 from pellucid.reporting.writing import (
     Estimate,
@@ -53,6 +54,7 @@ def collect_cautions(documents: RunDocuments) -> list[Caution]:
         *_about_files(documents),
         *(caution for target in documents.targets for caution in _about_figures(documents, target)),
         *_about_gap(documents),
+        *(c for target in documents.targets for c in _about_external(documents, target)),
         *(c for target in documents.targets for c in _about_groups(documents, target)),
         *(c for target in documents.targets for c in _about_probabilities(documents, target)),
         *_about_robustness(documents),
@@ -149,6 +151,23 @@ def _about_reach(documents: RunDocuments) -> Iterator[Caution]:
         text = "At another hospital, with other devices and other patients, the figures will differ"
         yield Caution("NOTE", f"{known} {text} and can be much worse.")
     yield Caution("NOTE", "This is research software and not a medical device.")
+
+
+def _about_external(documents: RunDocuments, target: str) -> Iterator[Caution]:
+    """Whether the external images show it worse than test does, beyond chance."""
+    blocks = [documents.block(target, split) for split in ("external_test", "test")]
+    figures = [main_metric(block)[1] for block in blocks if block is not None]
+    if len(figures) < 2:
+        return
+    gap = subtract(figures[0], figures[1])
+    if gap.value is None or gap.high is None or gap.high >= 0:
+        return
+    where = f"{target}: " if len(documents.targets) > 1 else ""
+    text = (
+        f"{where}On images from elsewhere it is worse by {decimal(-gap.value)} "
+        f"({figures[1].number} in test, {figures[0].number} there), more than chance explains."
+    )
+    yield Caution("WARN", text, "Believe the images from elsewhere.")
 
 
 def worse_groups(block: dict[str, Any]) -> list[dict[str, Any]]:

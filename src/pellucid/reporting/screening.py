@@ -50,8 +50,10 @@ def answer_screening(documents: RunDocuments) -> Answer:
 def _each(documents: RunDocuments, about: Any) -> Iterator[str]:
     for target in documents.targets:
         where = f"{target}: " if len(documents.targets) > 1 else ""
-        for reason in about(documents.main_block(target)):
-            yield f"{where}{reason}"
+        block, external = documents.main_block(target), documents.block(target, "external_test")
+        yield from (f"{where}{reason}" for reason in about(block))
+        if external is not None and external is not block:
+            yield from (f"{where}Elsewhere: {reason}" for reason in about(external))
 
 
 def _about_data(documents: RunDocuments) -> Iterator[str]:
