@@ -32,7 +32,7 @@ def plot_forest(rows: Sequence[Row], *, metric: str, whole: float | None, name: 
     with mpl.rc_context(STYLE):
         figure = new_figure(0.75 + ROW_IN * len(rows))
         axes = figure.add_subplot()
-        if whole is not None:
+        if whole is not None and any(row.estimate and row.estimate.is_defined for row in rows):
             axes.axvline(whole, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         for place, row in enumerate(rows):
             _draw_row(axes, row, place)

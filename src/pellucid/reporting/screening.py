@@ -72,6 +72,8 @@ def _about_figures(block: dict[str, Any]) -> Iterator[str]:
     name, estimate = main_metric(block)
     if name.endswith("AUROC") and estimate.low is not None and estimate.low <= 0.5:
         yield f"It may be no better than guessing ({name} {estimate.text})."
+    if estimate.value is not None and estimate.low is None:
+        yield f"How sure its {name} is cannot be said ({estimate.remark or 'no interval'})."
     yield from _misses(block)
 
 
