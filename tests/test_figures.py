@@ -164,6 +164,19 @@ def test_predictive_values_know_chance_only_from_the_scarcer_outcome() -> None:
     assert independent["ppv"]["method"] == "Wilson, 110 independent patients"
 
 
+def test_predictive_values_need_patients_of_both_classes_where_these_have_several_images() -> None:
+    table = make_table(200, seed=15)
+    table["patient_id"] = [f"P{row // 4:02d}" for row in range(200)]
+    table["y_true"] = np.where(np.arange(200) < 16, "yes", "no")
+    yes = figures_of(judged_table(table))["yes"]
+    assert yes["ppv"]["method"] == (
+        "no interval: only 4 patients have images of class yes, and the method holds from 5 on"
+    )
+    assert yes["specificity"]["low"] is not None
+    alone = figures_of(judged_table(table.assign(patient_id=table["image_id"])))["yes"]
+    assert alone["ppv"]["low"] is not None
+
+
 def test_perfect_predictions() -> None:
     table = make_table(100, seed=8)
     right = table["y_true"] == "yes"

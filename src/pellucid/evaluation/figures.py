@@ -115,6 +115,8 @@ class Evidence:
         there = sizes > 0
         _check_enough(sizes, method.smallest, "that it counts")
         across = name in ("ppv", "npv")  # rightly and wrongly predicted patients differ in class
+        if across and sizes.max() > 1:
+            self._patients(owner, method)
         return share_interval(hits[there], sizes[there], CONFIDENCE, across_classes=across)
 
     def _counted(self, owner: str, name: str) -> tuple[Bools, Bools]:
