@@ -264,3 +264,11 @@ def test_several_targets_have_a_mean_over_them() -> None:
     assert figure["low"] < figure["value"] < figure["high"]
     assert average["targets"] == ["t0", "t1", "t2"]
     assert "across_targets" not in evaluate_predictions(parts[0], n_resamples=20)
+
+
+def test_losses_have_one_interval_wherever_they_stand() -> None:
+    test = evaluate_predictions(by_hospital(), n_resamples=50)["blocks"][0]
+    for name in ("brier", "log_loss"):
+        assert test["calibration"]["before"][name] == test["metrics"][name]
+        assert test["calibration"]["after"][name]["method"] == test["metrics"][name]["method"]
+    assert test["calibration"]["scaling"]["method"] == "platt"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pellucid.auditing.generalisation import Estimate, difference, find_gap
+from pellucid.auditing.generalisation import find_gap
+from pellucid.evaluation.independent import Estimate, difference
 
 
 def block(split: str, value: float, half: float, target: str = "label") -> dict[str, Any]:

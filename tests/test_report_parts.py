@@ -20,11 +20,10 @@ from pellucid.evaluation.comparison import compare_predictions
 from pellucid.evaluation.document import evaluate_predictions
 from pellucid.reporting import write_report
 from pellucid.reporting.documents import load_documents
-from pellucid.reporting.external_part import external_part, subtract
+from pellucid.reporting.external_part import external_part
 from pellucid.reporting.judgement import judge_target
 from pellucid.reporting.legacy import upgrade_block
 from pellucid.reporting.tables import Table
-from pellucid.reporting.writing import Estimate
 
 CHEST = FakeTarget("label", ("NORMAL", "PNEUMONIA"), separation=1.6)
 NEW = ("patient_level", "subgroups", "failures", "decision_curve", "prediction_sets", "abstention")
@@ -183,13 +182,6 @@ def test_external_stands_beside_internal_with_the_difference(run: Path, source: 
     assert part
     assert len(part.plots) == 2
     assert external_part(test, None, 0) is None
-
-
-def test_a_difference_has_an_interval_only_where_both_have_one() -> None:
-    known, lone = Estimate(0.9, 0.85, 0.95), Estimate(0.8)
-    assert subtract(known, Estimate(0.8, 0.7, 0.9)).low == pytest.approx(0.1 - 0.1118, abs=1e-3)
-    assert subtract(known, lone).interval == ""
-    assert subtract(known, Estimate(None)).value is None
 
 
 def test_comparisons_of_baseline_and_of_models_stand_apart(tmp_path: Path) -> None:

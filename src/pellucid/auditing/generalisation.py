@@ -6,26 +6,18 @@ the document of evaluation.json; it does not know pictures, predictions or netwo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any
 
 from pellucid.auditing.findings import Finding, found
+from pellucid.evaluation.independent import Estimate, difference
 from pellucid.evaluation.intervals import extreme_interval
 
 METRIC = "auroc"
 SMALL = 0.02  # a gap that changes no decision, however sure it is
 WORTH_KNOWING = 0.05  # a gap that chance may explain, but that a reader will ask about
 _Z = NormalDist().inv_cdf(0.975)
-
-
-class Estimate(NamedTuple):
-    """A figure and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 def find_gap(evaluation: dict[str, Any]) -> Iterator[Finding]:
@@ -56,18 +48,6 @@ def _estimate(block: dict[str, Any] | None) -> Estimate | None:
     if value not in (0.0, 1.0) or not smallest:
         return None
     return Estimate(float(value), *extreme_interval(float(value), int(smallest)))
-
-
-def difference(first: Estimate, second: Estimate, widen: float = 1.0) -> Estimate:
-    """First minus second, of independent estimates, with its interval.
-
-    Source: Zou and Donner 2008, "Construction of confidence limits about effect measures" (MOVER),
-    which keeps the lopsided intervals of figures near 1 as they are.
-    """
-    value = first.value - second.value
-    down = math.hypot(first.value - first.low, second.high - second.value)
-    up = math.hypot(first.high - first.value, second.value - second.low)
-    return Estimate(value, value - widen * down, value + widen * up)
 
 
 def _judge(target: str, validation: Estimate, test: Estimate, widen: float) -> Iterator[Finding]:

@@ -29,8 +29,11 @@ from pellucid.evaluation.operating_point import (
 )
 from pellucid.evaluation.patient_level import RULES, by_patient
 from pellucid.evaluation.prediction_sets import prediction_sets
+from pellucid.evaluation.scaling import Method, Scaling, scale
+from pellucid.evaluation.statistic import ALL
 from pellucid.evaluation.subgroups import judge_subgroups
 
+LOSSES = ("brier", "log_loss")
 ROUGHLY = 500  # resamples for bands and groups, which are looked at and not quoted
 
 Ints = npt.NDArray[np.int64]
@@ -96,7 +99,7 @@ def build_block(
         "metrics": main_metrics(figures, target),
         "per_class": {name: figures[name] for name in target.classes},
         "operating_points": _points(judged, validation, asked),
-        "calibration": calibration_block(judged, validation, asked.draw),
+        "calibration": _calibration(judged, validation, asked),
         "curves": curves_block(judged, asked.rough),
     }
     return block | (_depth(judged, validation, asked) if is_deep else {})
@@ -107,6 +110,23 @@ def predicted_classes(judged: Judged) -> Ints:
     if judged.target.is_binary:
         return (judged.probabilities[:, 1] >= 0.5).astype(np.int64)
     return np.asarray(judged.probabilities.argmax(axis=1))
+
+
+def _calibration(judged: Judged, validation: Judged | None, asked: Asked) -> dict[str, Any]:
+    """Before and after scaling; losses have the intervals that they have among the metrics.
+
+    Two classes are scaled by Platt's two numbers, since one temperature moves no intercept.
+    """
+    method: Method = "platt" if judged.target.is_binary else "temperature"
+    block = calibration_block(judged, validation, asked.draw, method)
+    states = {"before": judged}
+    if block["scaling"] is not None:
+        states["after"] = scale(judged, Scaling(**block["scaling"]))
+    k = len(judged.target.classes)
+    for when, state in states.items():
+        figures = _figures(state, k * state.codes + predicted_classes(state), asked)[ALL]
+        block[when] |= {name: figures[name] for name in LOSSES}
+    return block
 
 
 def _is_ordered(judged: Judged, asked: Asked) -> bool:

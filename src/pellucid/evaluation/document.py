@@ -18,6 +18,7 @@ from pellucid.errors import PredictionsError, did_you_mean
 from pellucid.evaluation.across_targets import average_targets
 from pellucid.evaluation.block import Asked, build_block
 from pellucid.evaluation.figures import CONFIDENCE
+from pellucid.evaluation.independent import differences
 from pellucid.evaluation.judged import Judged, judged_splits
 from pellucid.evaluation.predictions import check_predictions, task_from_predictions
 from pellucid.evaluation.robustness import judge_robustness
@@ -127,9 +128,14 @@ def _in_order(targets: tuple[Target, ...], ordered: tuple[str, ...]) -> tuple[Ta
 def _blocks(parts: list[Judged], asked: Asked) -> Iterator[dict[str, Any]]:
     validation = next((part for part in parts if part.split == "validation"), None)
     has_test = any(part.split in TESTS for part in parts)
+    test = None
     for part in parts:
         is_deep = part.split in TESTS or not has_test
-        yield build_block(part, validation, asked, is_deep=is_deep)
+        block = build_block(part, validation, asked, is_deep=is_deep)
+        test = block if part.split == "test" else test
+        if part.split == "external_test" and test is not None:
+            block["difference_from_test"] = differences(block, test)
+        yield block
 
 
 def save_evaluation(document: dict[str, Any], path: Path) -> Path:

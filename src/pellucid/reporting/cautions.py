@@ -11,7 +11,7 @@ from typing import Any
 
 from pellucid.auditing.generalisation import find_gap
 from pellucid.reporting.documents import RunDocuments
-from pellucid.reporting.external_part import subtract
+from pellucid.reporting.external_part import difference_of
 from pellucid.reporting.verdict import main_metric
 from pellucid.reporting.writing import (
     Estimate,
@@ -155,11 +155,11 @@ def _about_reach(documents: RunDocuments) -> Iterator[Caution]:
 
 def _about_external(documents: RunDocuments, target: str) -> Iterator[Caution]:
     """Whether the external images show it worse than test does, beyond chance."""
-    blocks = [documents.block(target, split) for split in ("external_test", "test")]
-    figures = [main_metric(block)[1] for block in blocks if block is not None]
-    if len(figures) < 2:
+    external, test = (documents.block(target, split) for split in ("external_test", "test"))
+    if external is None or test is None:
         return
-    gap = subtract(figures[0], figures[1])
+    figures = [main_metric(block)[1] for block in (external, test)]
+    gap = difference_of(external, "auroc")
     if gap.value is None or gap.high is None or gap.high >= 0:
         return
     where = f"{target}: " if len(documents.targets) > 1 else ""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pellucid.auditing.generalisation import Estimate as Interval
-from pellucid.auditing.generalisation import difference
+from pellucid.evaluation.independent import METHOD
 from pellucid.reporting.calibration_part import claim_of, has_images
 from pellucid.reporting.metric_words import PROBABILITY_METRICS, in_order
 from pellucid.reporting.parts import Part
@@ -31,7 +30,6 @@ SHOWN = (
     "macro_f1",
     *PROBABILITY_METRICS,
 )
-METHOD = "independent estimates (Zou and Donner 2008)"
 Block = dict[str, Any]
 
 
@@ -73,17 +71,9 @@ def _before(block: Block) -> dict[str, Any]:
     return dict((block.get("calibration") or {}).get("before") or {})
 
 
-def subtract(external: Estimate, test: Estimate) -> Estimate:
-    """External minus test with its interval, where both have one."""
-    ends = [(part.value, part.low, part.high) for part in (external, test)]
-    if any(value is None for value, _, _ in ends):
-        return Estimate(None, method="undefined: one of the two is not defined")
-    if any(end is None for part in ends for end in part):
-        value = (external.value or 0.0) - (test.value or 0.0)
-        return Estimate(value, method="no interval: one of the two has none")
-    first, second = (Interval(*(float(end or 0.0) for end in part)) for part in ends)
-    gap = difference(first, second)
-    return Estimate(gap.value, gap.low, gap.high, METHOD)
+def difference_of(external: Block, key: str) -> Estimate:
+    """External minus test in one metric, as evaluation.json has it."""
+    return Estimate.of((external.get("difference_from_test") or {}).get(key))
 
 
 def _table(test: Block, external: Block, number: int) -> Table:
@@ -92,14 +82,14 @@ def _table(test: Block, external: Block, number: int) -> Table:
     rows: list[list[Cell]] = []
     for key in keys:
         pair = Estimate.of(here[key]), Estimate.of(there[key])
-        rows.append([capitalise(metric_name(key)), *pair, subtract(pair[1], pair[0])])
+        rows.append([capitalise(metric_name(key)), *pair, difference_of(external, key)])
     heads = ["Metric", "Test", "External test", "Difference (external − test)"]
     return build_table(f"external-{number}", heads, rows)
 
 
 def _say_main(test: Block, external: Block) -> Iterator[str]:
     pair = [Estimate.of(block["metrics"].get("auroc")) for block in (test, external)]
-    gap = subtract(pair[1], pair[0])
+    gap = difference_of(external, "auroc")
     if gap.value is None or gap.low is None or gap.high is None:
         return
     by = f"by {abs(gap.value):.3f} ({pair[0].number} in test, {pair[1].number} elsewhere)"
