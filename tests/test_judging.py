@@ -117,8 +117,10 @@ def test_runs_and_tables_are_compared_by_name(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "comparison.html").is_file()
     with pytest.raises(UsageError, match="twice"):
         compare([run.folder, run.folder], asked=FAST)
-    with pytest.raises(UsageError, match="no run folder"):
-        compare([tmp_path / "nothing.csv", tmp_path], asked=FAST)
+    with pytest.raises(PredictionsError, match="no predictions table"):
+        compare([run.folder, tmp_path / "nothing.csv"], asked=FAST)
+    with pytest.raises(UsageError, match="holds no predictions"):
+        compare([run.folder, tmp_path], asked=FAST)
 
 
 def test_an_external_table_stands_beside_the_test(run: Run, tmp_path: Path) -> None:

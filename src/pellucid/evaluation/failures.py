@@ -1,7 +1,7 @@
 """Where predictions go wrong: the surest mistakes, the least sure images, and mistakes alike.
 
-The block "failures" of `evaluation.json`. An image is called the class of largest probability; of
-equal ones the last, so that the positive class is called at 0.5. Mistakes are gathered by the
+The block "failures" of `evaluation.json`. An image is called as in the confusion matrix: of two
+classes the positive one from 0.5 on, of more the likeliest. Mistakes are gathered by the
 features of the network where they are given, else by truth and call; each group says which facts
 are commoner in it than chance allows, counted in patients.
 Sources: Eyuboglu et al. 2022 (Domino) for finding where models fail by features; Kaufman
@@ -72,8 +72,10 @@ def judge_failures(
 
 def called_classes(probabilities: Floats) -> tuple[Ints, Floats]:
     """The class called (n,) and its probability (n,), of probabilities (n, K)."""
-    last = probabilities.shape[1] - 1
-    return last - probabilities[:, ::-1].argmax(axis=1), probabilities.max(axis=1)
+    called = probabilities.argmax(axis=1).astype(np.int64)
+    if probabilities.shape[1] == 2:
+        called = (probabilities[:, 1] >= 0.5).astype(np.int64)
+    return called, probabilities[np.arange(len(called)), called]
 
 
 def _by_sureness(judged: Judged, rows: Ints, key: Floats) -> Ints:

@@ -98,6 +98,7 @@ def check_predictions(table: pd.DataFrame) -> pd.DataFrame:
     table = table.copy()
     if "image_id" not in table:
         table["image_id"] = [f"row {number}" for number in range(1, len(table) + 1)]
+    _refuse_nameless(table["image_id"].isna().to_numpy())
     table["patient_id"] = _patients(table)
     for name, default in (("split", "test"), ("target", "label")):
         table[name] = table[name].fillna(default) if name in table else default
@@ -106,6 +107,8 @@ def check_predictions(table: pd.DataFrame) -> pd.DataFrame:
         table[name] = table[name].astype(object).where(~known, table[name].astype(str))
     for name in probabilities:
         table[name] = pd.to_numeric(table[name], errors="coerce")
+    for name in table.columns.difference([*REQUIRED, *probabilities]):
+        table[name] = _comparable(table[name])
     _check_splits(table)
     _check_duplicates(table)
     for target, part in table.groupby("target", sort=False):
@@ -124,11 +127,11 @@ def task_from_predictions(table: pd.DataFrame, positive: str | None = None) -> T
             Target(name=str(name), classes=classes, positive=chosen, positive_source=source)
         )
     if positive and not any(target.positive == positive for target in targets):
-        known = [name for target in targets for name in target.classes]
+        known = [name for target in targets if target.is_binary for name in target.classes]
         raise PredictionsError(
             "The positive class must be a class of a target with two classes",
-            repr(positive),
-            did_you_mean(positive, known),
+            repr(positive) if known else f"{positive!r}, and no target has two",
+            did_you_mean(positive, known) if known else "Leave --positive out.",
         )
     return Task(targets=tuple(targets))
 
@@ -140,9 +143,24 @@ def classes_of(part: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _patients(table: pd.DataFrame) -> pd.Series[Any]:
+    """The patient of each row; without one, the image itself, by a name that no patient has."""
+    images = table["image_id"].astype(object)
     if "patient_id" not in table:
-        return table["image_id"]
-    return table["patient_id"].where(table["patient_id"].notna(), table["image_id"])
+        return images
+    patients, known = table["patient_id"].astype(object), table["patient_id"].notna()
+    images = images.where(known, images.astype(str))
+    others = patients[known & (patients.astype(str) != images.astype(str))]
+    taken = images.astype(str).isin(others.astype(str).unique())
+    return patients.where(known, images.where(~taken, "image " + images.astype(str)))
+
+
+def _comparable(fact: pd.Series[Any]) -> pd.Series[Any]:
+    """A fact as it is; as text where its values (lists of a Parquet file) cannot be compared."""
+    try:
+        fact.nunique()
+    except TypeError:
+        return fact.map(str)
+    return fact
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -158,6 +176,15 @@ def _read_table(path: Path) -> pd.DataFrame:
     except (ValueError, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise PredictionsError(f"{path} is not a readable table", reason) from error
+
+
+def _refuse_nameless(nameless: npt.NDArray[np.bool_]) -> None:
+    if nameless.any():
+        raise PredictionsError(
+            "Every row has an image_id where the table has that column",
+            f"{int(nameless.sum())} rows without one, first row {int(np.argmax(nameless)) + 1}",
+            "Name these images, or leave the column out.",
+        )
 
 
 def _check_splits(table: pd.DataFrame) -> None:

@@ -49,14 +49,13 @@ def find_mistakes(documents: RunDocuments, block: dict[str, Any]) -> pd.DataFram
     probabilities = table[columns].to_numpy(dtype=np.float64)
     if not len(probabilities):
         return table.assign(truth="", predicted="", probability=0.0)
-    # At a probability of exactly 0.5 the positive class, which stands last, is called.
-    best = len(columns) - 1 - probabilities[:, ::-1].argmax(axis=1)
+    best, sure = called_classes(probabilities)
     found = pd.DataFrame(
         {
             "image_id": table["image_id"].to_numpy(),
             "truth": [_label(value, block["classes"]) for value in table["y_true"]],
             "predicted": [str(block["classes"][code]) for code in best],
-            "probability": probabilities.max(axis=1),
+            "probability": sure,
         }
     )
     wrong = found[found["truth"] != found["predicted"]]
