@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -272,3 +273,39 @@ def test_losses_have_one_interval_wherever_they_stand() -> None:
         assert test["calibration"]["before"][name] == test["metrics"][name]
         assert test["calibration"]["after"][name]["method"] == test["metrics"][name]["method"]
     assert test["calibration"]["scaling"]["method"] == "platt"
+
+
+def test_a_mean_over_targets_is_not_called_certain() -> None:
+    def both(n: int) -> dict[str, Any]:
+        table = make_table(n, separation=0)
+        sure = (table["y_true"] == "yes").astype(float)
+        table["probability_yes"], table["probability_no"] = sure, 1 - sure
+        parts = [table.assign(target=name) for name in "ab"]
+        (average,) = evaluate_predictions(pd.concat(parts), n_resamples=20)["across_targets"]
+        figure: dict[str, Any] = average["metrics"]["auroc"]
+        return figure
+
+    many, few = both(60), both(12)
+    assert (many["value"], many["low"], many["high"]) == (1, None, None)
+    assert "every resample" in many["method"]
+    assert few["low"] is None
+    assert "holds from 10 on" in few["method"]
+
+
+def test_an_order_that_names_a_class_twice_is_refused() -> None:
+    table = make_table(60, ("a", "b", "c"))
+    with pytest.raises(PredictionsError, match="every class of a target once"):
+        evaluate_predictions(table, ordered=("a", "b", "c", "c"), n_resamples=20)
+
+
+def test_it_is_said_when_nothing_could_be_chosen_or_patients_are_shared() -> None:
+    test = make_table(60, patients=30).assign(split="test")
+    (note,) = evaluate_predictions(test, n_resamples=20)["notes"]
+    assert "no validation split" in note
+    other = test.assign(split="validation", image_id="v" + test["image_id"])
+    document = evaluate_predictions(pd.concat([test, other]), n_resamples=20)
+    (note,) = document["notes"]
+    assert f"{test['patient_id'].nunique()} patients stand in validation and in test" in note
+    assert note in describe_evaluation(document)
+    apart = other.assign(patient_id="v" + other["patient_id"])
+    assert evaluate_predictions(pd.concat([test, apart]), n_resamples=20)["notes"] == []

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pellucid.errors import PredictionsError
+from pellucid.evaluation.document import evaluate_predictions
 from pellucid.evaluation.failures import SHOWN, called_classes, judge_failures
 from pellucid.evaluation.judged import Judged, judged_splits
 from pellucid.evaluation.predictions import check_predictions, task_from_predictions
@@ -193,3 +194,20 @@ def test_features_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(PredictionsError, match=message):
         judge_failures(judge(make_table(60, seed=1)), features, ids)
+
+
+@pytest.mark.parametrize(
+    "probabilities",
+    [
+        {"a": 1 / 3, "b": 1 / 3, "c": 1 / 3},
+        {"no": 0.5004, "yes": 0.5},
+        {"no": 0.4996, "yes": 0.4998},
+    ],
+)
+def test_mistakes_are_those_of_the_confusion_matrix(probabilities: dict[str, float]) -> None:
+    table = make_table(60, tuple(probabilities))
+    for name, value in probabilities.items():
+        table[f"probability_{name}"] = value
+    (block,) = evaluate_predictions(table, n_resamples=10)["blocks"]
+    matrix = np.array(block["confusion_matrix"])
+    assert block["failures"]["n_mistakes"] == matrix.sum() - np.trace(matrix)

@@ -113,3 +113,34 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
         read_predictions(tmp_path / "bytes.parquet")
     with pytest.raises(PredictionsError, match=r"\.csv or \.parquet"):
         save_predictions(make_table(3), tmp_path / "p.xlsx")
+
+
+def test_a_row_without_its_image_id_is_refused() -> None:
+    table = make_table(20)
+    table.loc[[3, 4], "image_id"] = None
+    with pytest.raises(PredictionsError, match=r"2 rows without one, first row 4"):
+        check_predictions(table)
+
+
+def test_an_image_without_a_patient_is_not_taken_for_a_patient_of_the_same_name() -> None:
+    table = make_table(20).assign(
+        image_id=[str(k) for k in range(20)], patient_id=[str(k // 2) for k in range(20)]
+    )
+    table.loc[3, "patient_id"] = None
+    checked = check_predictions(table)
+    assert checked["patient_id"].nunique() == 11
+    assert checked["patient_id"].tolist()[:4] == ["0", "0", "1", "image 3"]
+    assert check_predictions(checked)["patient_id"].equals(checked["patient_id"])
+
+
+def test_facts_that_cannot_be_compared_become_text(tmp_path: Path) -> None:
+    table = make_table(20).assign(boxes=[[1, 2], [3]] * 10)
+    table.to_parquet(tmp_path / "p.parquet")
+    assert read_predictions(tmp_path / "p.parquet")["boxes"].nunique() == 2
+
+
+def test_a_positive_class_among_several_is_refused_without_a_useless_hint() -> None:
+    table = check_predictions(make_table(30, ("a", "b", "c")))
+    with pytest.raises(PredictionsError, match="no target has two") as caught:
+        task_from_predictions(table, "a")
+    assert "Did you mean" not in str(caught.value)

@@ -6,7 +6,7 @@ they stand on the same images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from pellucid.evaluation.ranks import ClassRanks
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 METRICS = ("auroc", "auprc")
+FEWEST = 10  # patients of each class of each target, as for a single target's AUROC
 
 
 def average_targets(
@@ -43,6 +44,7 @@ def _average(split: str, parts: list[Judged], draw: tuple[int, int]) -> dict[str
         values = [measure(weights) for measure in measures]
         return {name: np.mean([value[name] for value in values], axis=0) for name in METRICS}
 
+    too_few = next((reason for part in parts for reason in _too_few(part)), "")
     plain = mean(np.ones((1, len(ids))))
     drawn = resample(mean, patients, *draw)
     return {
@@ -50,7 +52,7 @@ def _average(split: str, parts: list[Judged], draw: tuple[int, int]) -> dict[str
         "targets": [part.target.name for part in parts],
         "n_patients": len(ids),
         "average": f"macro: the mean over {len(parts)} targets, each counting alike",
-        "metrics": {name: _figure(float(plain[name][0]), drawn[name]) for name in METRICS},
+        "metrics": {name: _figure(float(plain[name][0]), drawn[name], too_few) for name in METRICS},
     }
 
 
@@ -67,13 +69,28 @@ def _measure(part: Judged, ids: npt.NDArray[np.str_]) -> Callable[[Floats], dict
     return measure
 
 
-def _figure(value: float, drawn: Floats) -> dict[str, Any]:
+def _too_few(part: Judged) -> Iterator[str]:
+    """The classes whose patients are too few for an interval, in words."""
+    for code, name in enumerate(part.target.classes):
+        n = len(np.unique(part.patients.of_image[part.codes == code]))
+        if n < FEWEST:
+            who = "1 patient has" if n == 1 else f"{n} patients have"
+            of = f"images of class {name} of {part.target.name}"
+            yield f"only {who} {of}, and the method holds from {FEWEST} on"
+
+
+def _figure(value: float, drawn: Floats, too_few: str) -> dict[str, Any]:
     if np.isnan(value):
         method = "undefined: a target has no image of one of its classes"
         return {"value": None, "low": None, "high": None, "method": method}
     low, high = percentile_interval(drawn)
-    if np.isnan(low):
-        method = "no interval: undefined in more than one of ten resamples"
+    reason = too_few
+    if not reason and np.isnan(low):
+        reason = "undefined in more than one of ten resamples"
+    if not reason and low == high:
+        reason = "every resample gave the same value"
+    if reason:
+        method = f"no interval: {reason}"
         return {"value": value, "low": None, "high": None, "method": method}
     method = f"patient bootstrap, percentile, {len(drawn)} resamples"
     return {"value": value, "low": low, "high": high, "method": method}

@@ -78,7 +78,9 @@ def evaluate_predictions(
         "blocks": blocks,
     }
     average = average_targets(judged, asked.draw)
-    return document | ({"across_targets": average} if average else {})
+    if average:
+        document["across_targets"] = average
+    return document | {"notes": list(_notes(judged))}
 
 
 def judged_targets(
@@ -109,7 +111,7 @@ def robustness_of(
 
 def _in_order(targets: tuple[Target, ...], ordered: tuple[str, ...]) -> tuple[Target, ...]:
     """The targets, with the classes of those that have these classes in the order given."""
-    if not any(set(target.classes) == set(ordered) for target in targets):
+    if not any(sorted(target.classes) == sorted(ordered) for target in targets):
         known = [name for target in targets for name in target.classes]
         wrong = next((name for name in ordered if name not in known), ordered[0])
         raise PredictionsError(
@@ -138,6 +140,28 @@ def _blocks(parts: list[Judged], asked: Asked) -> Iterator[dict[str, Any]]:
         yield block
 
 
+def _notes(judged: Mapping[str, list[Judged]]) -> Iterator[str]:
+    """What a reader must know beside the figures, of each target."""
+    for name, parts in judged.items():
+        validation = next((part for part in parts if part.split == "validation"), None)
+        tests = [part for part in parts if part.split in TESTS]
+        if validation is None:
+            yield (
+                f"{name}: there is no validation split, so that no operating point, scaling or "
+                "prediction set could be chosen."
+            )
+            continue
+        both = {str(one) for part in tests for one in part.patient_ids} & {
+            str(one) for one in validation.patient_ids
+        }
+        if both:
+            who = "1 patient stands" if len(both) == 1 else f"{len(both):,} patients stand"
+            yield (
+                f"{name}: {who} in validation and in test, so that what was chosen on validation "
+                "flatters on test, and prediction sets promise too much."
+            )
+
+
 def save_evaluation(document: dict[str, Any], path: Path) -> Path:
     """Write the document as JSON, in one step."""
     return write_json(path, document)
@@ -163,12 +187,14 @@ def describe_evaluation(document: dict[str, Any]) -> str:
         who = f"{block['n_images']:,} images"
         if block["patients_known"]:
             who += f" of {block['n_patients']:,} patients"
+        else:
+            who += " (no patients known: each image is its own)"
         positive = f", positive: {block['positive']}" if block["positive"] else ""
         lines.append(f"{block['target']}, {block['split']}: {who}{positive}")
         figures = {name: block["metrics"].get(name) for name in SHOWN}
         for name, figure in ((name, figure) for name, figure in figures.items() if figure):
             lines.append(f"  {name.replace('_', ' '):<20} {_figure_text(figure)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *document.get("notes", [])])
 
 
 def _figure_text(figure: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pellucid.evaluation.failures import called_classes
 from pellucid.reporting.documents import RunDocuments
 from pellucid.reporting.findings import image_places
 from pellucid.reporting.pictures import Thumbnail, make_thumbnail
