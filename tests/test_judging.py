@@ -11,8 +11,9 @@ import pytest
 
 import pellucid
 from fake_runs import FakeTarget, make_run
-from pellucid.errors import PredictionsError, UsageError
+from pellucid.errors import PredictionsError, SplitError, UsageError
 from pellucid.evaluation.block import Asked
+from pellucid.evaluation.operating_point import Wishes
 from pellucid.judging import compare, evaluate, judge, report
 from pellucid.run import Run
 from tables import make_table
@@ -144,3 +145,94 @@ def test_a_report_can_hold_a_comparison(run: Run, tmp_path: Path) -> None:
 
 def test_the_verbs_are_public() -> None:
     assert (pellucid.evaluate, pellucid.compare, pellucid.report) == (evaluate, compare, report)
+
+
+def external_of(run: Run) -> pd.DataFrame:
+    table = pd.read_csv(run.predictions_path("test"), dtype=str)
+    return table.assign(
+        image_id="o_" + table["image_id"], patient_id="o_" + table["patient_id"]
+    ).drop(columns="split")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "reason"),
+    [
+        ({"target": "other"}, PredictionsError, "targets of the run"),
+        ({"probability_maybe": 0.0}, PredictionsError, "classes of the run"),
+        ({"y_true": ""}, PredictionsError, "needs labels"),
+    ],
+)
+def test_a_refused_external_table_leaves_the_run_as_it_was(
+    run: Run, tmp_path: Path, change: dict[str, object], error: type[Exception], reason: str
+) -> None:
+    external_of(run).assign(**change).to_csv(tmp_path / "theirs.csv", index=False)
+    with pytest.raises(error, match=reason):
+        report(run.folder, external=tmp_path / "theirs.csv")
+    assert not run.predictions_path("external_test").exists()
+    judge(run, asked=FAST)
+
+
+def test_own_patients_are_no_external_test(run: Run, tmp_path: Path) -> None:
+    table = external_of(run)
+    table["patient_id"] = table["patient_id"].str.removeprefix("o_")
+    table.to_csv(tmp_path / "theirs.csv", index=False)
+    with pytest.raises(SplitError, match="must not stand in the run") as caught:
+        report(run.folder, external=tmp_path / "theirs.csv")
+    assert "secret" not in str(caught.value)
+    run.add_facts(allow_shared_patients=True)
+    report(run.folder, external=tmp_path / "theirs.csv")
+
+
+def test_an_external_table_needs_no_target_where_there_is_one(run: Run, tmp_path: Path) -> None:
+    external_of(run).drop(columns="target").to_csv(tmp_path / "theirs.csv", index=False)
+    report(run.folder, external=tmp_path / "theirs.csv")
+    splits = [block["split"] for block in run.evaluation["blocks"]]
+    assert splits == ["test", "external_test", "validation"]
+
+
+def test_the_columns_of_an_external_table_do_not_turn_the_positive_class(
+    run: Run, tmp_path: Path
+) -> None:
+    table = external_of(run)
+    first = ["probability_yes", "probability_no"]
+    table[[*first, *table.columns.difference(first)]].to_csv(tmp_path / "t.csv", index=False)
+    report(run.folder, external=tmp_path / "t.csv")
+    pd.read_csv(run.predictions_path("test"), dtype=str).to_csv(tmp_path / "same.csv", index=False)
+    document = compare([run.folder, tmp_path / "same.csv"], asked=FAST)
+    assert document["targets"][0]["positive"] == "yes"
+
+
+def test_an_external_test_is_judged_as_the_run_was(run: Run, tmp_path: Path) -> None:
+    wishes = Wishes(sensitivity=0.8, cost_ratio=3, prevalence=0.02)
+    evaluate(run.folder, positive="no", asked=Asked(wishes=wishes, n_resamples=100, seed=5))
+    external_of(run).to_csv(tmp_path / "theirs.csv", index=False)
+    report(run.folder, external=tmp_path / "theirs.csv")
+    document = run.evaluation
+    assert (document["n_resamples"], document["seed"]) == (100, 5)
+    external = document["blocks"][1]
+    assert (external["split"], external["positive"]) == ("external_test", "no")
+    assert external["stated_prevalence"] == 0.02
+    wanted = {point["name"]: point["wanted"] for point in external["operating_points"]}
+    assert (wanted["sensitivity"], wanted["cost_ratio"]) == (0.8, 3)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "split\n"])
+def test_damaged_predictions_of_corrupted_pictures_are_said(run: Run, text: str) -> None:
+    run.robustness_path.write_text(text)
+    with pytest.raises(UsageError, match=r"robustness.csv is damaged"):
+        judge(run, asked=FAST)
+
+
+def test_a_model_that_says_nothing_of_its_patients_checks_none(tmp_path: Path) -> None:
+    make_table(20).to_csv(tmp_path / "t.csv", index=False)
+    for model in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(UsageError, match="whom it was trained on"):
+            evaluate(tmp_path / "t.csv", model=model, asked=FAST)
+
+
+def test_a_comparison_is_not_written_over_a_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(UsageError, match="is a file"):
+        compare([run.folder, run.folder], names=["a", "b"], out=tmp_path / "out", asked=FAST)
+    with pytest.raises(UsageError, match="cannot be written"):
+        compare([run.folder, run.folder], names=["a", "b"], out=tmp_path / "out/x", asked=FAST)

@@ -22,9 +22,12 @@ from pellucid.evaluation.comparison import compare_predictions, save_comparison
 from pellucid.evaluation.document import (
     evaluate_predictions,
     judged_targets,
+    load_evaluation,
     robustness_of,
     save_evaluation,
 )
+from pellucid.evaluation.external import check_other_patients, fit_external
+from pellucid.evaluation.operating_point import Wishes
 from pellucid.evaluation.predictions import read_predictions, save_predictions
 from pellucid.images.corruptions import CORRUPTIONS
 from pellucid.run import Run, find_run, now, open_run, versions
@@ -60,6 +63,7 @@ def evaluate(
         return document
     table = read_predictions(path)
     if model is not None:
+        _check_model_knows(Path(model))
         _check_not_trained_on(table, Path(model))
     if out is None:
         return evaluate_predictions(table, positive=positive, asked=asked)
@@ -88,6 +92,8 @@ def compare(
     gets comparison.json and comparison.html. Returns the document of comparison.json.
     """
     paths, asked = [Path(source) for source in sources], asked or Asked()
+    if out is not None and Path(out).exists() and not Path(out).is_dir():
+        raise UsageError(f"The folder {out} is a file", remedy="Choose another --out.")
     tables: dict[str, list[pd.DataFrame]] = {}
     for path, name in zip(paths, names or _names(paths), strict=True):
         tables.setdefault(name, []).append(_table_of(path))
@@ -98,7 +104,6 @@ def compare(
         from pellucid.reporting.comparison_page import write_comparison_page
 
         folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
         save_comparison(document, folder / "comparison.json")
         write_comparison_page(document, folder / "comparison.html")
     return document
@@ -137,7 +142,7 @@ def judge(
         task = Task.model_validate(run.facts["task"])
     document = evaluate_predictions(table, task, positive=positive, asked=asked)
     if run.robustness_path.is_file():
-        corrupted = pd.read_csv(run.robustness_path, dtype={"image_id": str, "patient_id": str})
+        corrupted = _read_corrupted(run)
         judged = judged_targets(table, task, positive, asked.ordered)
         stated = {name: (kind.unit, kind.values) for name, kind in CORRUPTIONS.items()}
         document["robustness"] = robustness_of(judged, corrupted, stated, asked)
@@ -148,9 +153,13 @@ def judge(
 
 
 def load_predictions(run: Run) -> pd.DataFrame:
-    """The predictions of all splits of a run as one table."""
-    paths = sorted((run.folder / "predictions").glob("*.csv"))
-    return pd.concat([read_predictions(path) for path in paths], ignore_index=True)
+    """The predictions of all splits of a run as one table, external ones last.
+
+    So the run's own tables say in which order the classes stand, and which is the positive one.
+    """
+    paths = (run.folder / "predictions").glob("*.csv")
+    own_first = sorted(paths, key=lambda path: (path.stem == EXTERNAL, path.name))
+    return pd.concat([read_predictions(path) for path in own_first], ignore_index=True)
 
 
 def write_report_of(run: Run) -> Path:
@@ -160,6 +169,17 @@ def write_report_of(run: Run) -> Path:
 
     write_checklists(run.folder)
     return write_report(run.folder)
+
+
+def _read_corrupted(run: Run) -> pd.DataFrame:
+    path = run.robustness_path
+    try:
+        corrupted = pd.read_csv(path, dtype={"image_id": str, "patient_id": str})
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is damaged", remedy="Delete it.") from error
+    if corrupted.empty or "split" not in corrupted:
+        raise UsageError(f"{path} is damaged", "no row with a split", "Delete it.")
+    return corrupted
 
 
 def _with_features(run: Run, asked: Asked) -> Asked:
@@ -190,15 +210,45 @@ def _against_baseline(
 
 
 def _add_external(run: Run, path: Path) -> None:
-    """Keep a table as the run's external test, and judge the run anew."""
+    """Keep a table as the run's external test, and judge the run anew, as it was asked before.
+
+    Nothing is kept of a table that is refused: the run would no longer be judged.
+    """
     table = read_predictions(path).assign(split=EXTERNAL)
+    own = load_predictions(run)
+    own = own[own["split"] != EXTERNAL]
+    table = fit_external(own, table)
     if table.duplicated(["image_id", "target"]).any():
         raise PredictionsError(
             "An external test has each image once", "several splits in one table", "Keep one."
         )
-    _check_not_trained_on(table, run.folder)
+    if not run.facts.get("allow_shared_patients"):
+        check_other_patients(own, table)
+        _check_not_trained_on(table, run.folder)
+    positive, asked = _asked_before(run)
     save_predictions(table, run.predictions_path(EXTERNAL))
-    judge(run)
+    judge(run, positive=positive, asked=asked)
+
+
+def _asked_before(run: Run) -> tuple[str | None, Asked]:
+    """The positive class and the wishes with which a run was judged last."""
+    if not run.evaluation_path.is_file():
+        return None, Asked()
+    document = load_evaluation(run.evaluation_path)
+    blocks = document.get("blocks", [])
+    positives = [block["positive"] for block in blocks if block.get("positive")]
+    points = [point for block in blocks for point in block.get("operating_points") or []]
+    wanted = {point["name"]: point.get("wanted") for point in points if point.get("wanted")}
+    stated = next((one for b in blocks if (one := b.get("stated_prevalence"))), None)
+    order = next((tuple(b["classes"]) for b in blocks if b.get("ordered")), ())
+    asked = Asked(
+        wishes=Wishes(**wanted, prevalence=stated),
+        ordered=order,
+        n_resamples=document.get("n_resamples", Asked.n_resamples),
+        seed=document.get("seed", Asked.seed),
+    )
+    one_target = len({block["target"] for block in blocks}) == 1
+    return (positives[0] if one_target and positives else None), asked
 
 
 def _table_of(path: Path) -> pd.DataFrame:
@@ -214,6 +264,17 @@ def _names(paths: Sequence[Path]) -> list[str]:
             return names
     twice = next(path for path in whole if whole.count(path) > 1)
     raise UsageError("Each of those compared is another one", f"{twice.name} twice")
+
+
+def _check_model_knows(model: Path) -> None:
+    """Raise `UsageError` where there is nothing to check patients with, as was asked."""
+    if load_trained_on(model) is None:
+        found = "one that does not" if model.exists() else f"nothing at {model}"
+        raise UsageError(
+            "The model says whom it was trained on, so that patients can be checked",
+            found,
+            "Give its run or bundle, or leave --model out.",
+        )
 
 
 def _check_not_trained_on(table: pd.DataFrame, model: Path) -> None:

@@ -22,6 +22,7 @@ from pellucid.storage import write_bytes
 from pellucid.task import Target, Task
 
 PROBABILITY, LOGIT = "probability_", "logit_"
+UNNAMED = "label"  # the target of a table that names none
 SPLITS = ("test", "external_test", "validation", "train")  # in the order in which they are judged
 REQUIRED = ("image_id", "patient_id", "split", "target", "y_true")
 _SUM_TOLERANCE = 1e-3
@@ -100,7 +101,7 @@ def check_predictions(table: pd.DataFrame) -> pd.DataFrame:
         table["image_id"] = [f"row {number}" for number in range(1, len(table) + 1)]
     _refuse_nameless(table["image_id"].isna().to_numpy())
     table["patient_id"] = _patients(table)
-    for name, default in (("split", "test"), ("target", "label")):
+    for name, default in (("split", "test"), ("target", UNNAMED)):
         table[name] = table[name].fillna(default) if name in table else default
     for name in REQUIRED:
         known = table[name].notna()
