@@ -200,7 +200,8 @@ class Evidence:
         if method.kind == "loss":
             return [("that it counts", np.ones(self._judged.n, dtype=bool))]
         if owner == ALL or self._judged.target.is_binary:
-            return [(f"of class {classes[k]}", codes == k) for k in np.unique(codes)]
+            needed = range(len(classes)) if method.kind == "share" else np.unique(codes)
+            return [(f"of class {classes[k]}", codes == k) for k in needed]
         own = codes == classes.index(owner)
         return [(f"of class {owner}", own), (f"of classes other than {owner}", ~own)]
 
