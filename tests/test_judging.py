@@ -236,3 +236,20 @@ def test_a_comparison_is_not_written_over_a_file(run: Run, tmp_path: Path) -> No
         compare([run.folder, run.folder], names=["a", "b"], out=tmp_path / "out", asked=FAST)
     with pytest.raises(UsageError, match="cannot be written"):
         compare([run.folder, run.folder], names=["a", "b"], out=tmp_path / "out/x", asked=FAST)
+
+
+def test_what_is_for_a_table_is_refused_for_a_run(run: Run, tmp_path: Path) -> None:
+    before = run.evaluation_path.read_bytes()
+    for given in ({"out": tmp_path / "out"}, {"model": run.folder}):
+        with pytest.raises(UsageError, match="for a table alone"):
+            evaluate(run.folder, asked=FAST, **given)
+    assert run.evaluation_path.read_bytes() == before
+
+
+def test_an_existing_folder_is_kept_and_no_resuming_is_advised(tmp_path: Path) -> None:
+    make_table(20).to_csv(tmp_path / "t.csv", index=False)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").touch()
+    with pytest.raises(UsageError, match="exists") as caught:
+        evaluate(tmp_path / "t.csv", out=tmp_path / "out", asked=FAST)
+    assert "resume" not in str(caught.value)

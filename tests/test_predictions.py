@@ -115,6 +115,12 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
         save_predictions(make_table(3), tmp_path / "p.xlsx")
 
 
+def test_a_wrong_file_is_named(tmp_path: Path) -> None:
+    make_table(20).assign(probability_yes=0.9).to_csv(tmp_path / "theirs.csv", index=False)
+    with pytest.raises(PredictionsError, match=r"^theirs.csv: The probabilities of an image must"):
+        read_predictions(tmp_path / "theirs.csv")
+
+
 def test_a_row_without_its_image_id_is_refused() -> None:
     table = make_table(20)
     table.loc[[3, 4], "image_id"] = None

@@ -55,6 +55,9 @@ def evaluate(
     """
     path, asked = Path(source), asked or Asked()
     if path.is_dir():
+        if out is not None or model is not None:
+            rule = "A run is judged in its own folder, and knows whom it was trained on"
+            raise UsageError(rule, "--out or --model", "Give these for a table alone.")
         run = find_run(path)
         if not run.facts.get("allow_shared_patients"):
             _check_not_trained_on(load_predictions(run), run.folder)
@@ -67,7 +70,7 @@ def evaluate(
         _check_not_trained_on(table, Path(model))
     if out is None:
         return evaluate_predictions(table, positive=positive, asked=asked)
-    run = open_run(Path(out), resume=False, overwrite=False)
+    run = _new_folder(Path(out))
     document = evaluate_predictions(table, positive=positive, asked=asked)
     for split, part in table.groupby("split", sort=False):
         save_predictions(part, run.predictions_path(str(split)))
@@ -228,6 +231,13 @@ def _add_external(run: Run, path: Path) -> None:
     positive, asked = _asked_before(run)
     save_predictions(table, run.predictions_path(EXTERNAL))
     judge(run, positive=positive, asked=asked)
+
+
+def _new_folder(out: Path) -> Run:
+    try:
+        return open_run(out, resume=False, overwrite=False)
+    except UsageError as error:  # nothing can be resumed here
+        raise UsageError(error.rule, error.found, "Choose another --out.") from None
 
 
 def _asked_before(run: Run) -> tuple[str | None, Asked]:

@@ -79,9 +79,15 @@ def read_predictions(path: Path) -> pd.DataFrame:
     """Read and check a predictions table; absent columns that can be filled in are.
 
     Without `image_id` rows are numbered; without `patient_id` each image is its own patient;
-    without `split` all is "test"; without `target` all is "label". Raises `PredictionsError`.
+    without `split` all is "test"; without `target` all is "label". Raises `PredictionsError`, which
+    names the file, since several may be read.
     """
-    return check_predictions(_read_table(Path(path)))
+    table = _read_table(Path(path))
+    try:
+        return check_predictions(table)
+    except PredictionsError as error:
+        rule = f"{Path(path).name}: {error.rule}"
+        raise PredictionsError(rule, error.found, error.remedy) from None
 
 
 def check_predictions(table: pd.DataFrame) -> pd.DataFrame:
