@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -253,3 +254,16 @@ def test_an_existing_folder_is_kept_and_no_resuming_is_advised(tmp_path: Path) -
     with pytest.raises(UsageError, match="exists") as caught:
         evaluate(tmp_path / "t.csv", out=tmp_path / "out", asked=FAST)
     assert "resume" not in str(caught.value)
+
+
+def test_a_target_without_test_labels_does_not_end_the_comparison(tmp_path: Path) -> None:
+    targets = FakeTarget("a", ("no", "yes")), FakeTarget("b", ("x", "y", "z"))
+    run = Run(make_run(tmp_path / "run", *targets))
+    table = pd.read_csv(run.predictions_path("test"), dtype=str)
+    table[table["target"] == "a"].to_csv(run.predictions_path("test"), index=False)
+    shutil.copytree(run.folder / "predictions", run.baseline.folder / "predictions")
+    comparison = judge(run, asked=FAST)["comparison"]
+    assert [target["target"] for target in comparison["targets"]] == ["a"]
+    assert any("target b, which was left out" in note for note in comparison["notes"])
+    run.baseline.predictions_path("test").unlink()
+    assert judge(run, asked=FAST)["comparison"]["targets"][0]["split"] == "validation"

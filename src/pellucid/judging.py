@@ -36,6 +36,7 @@ from pellucid.task import Task
 PathLike = str | os.PathLike[str]
 NETWORK, BASELINE = "network", "classical baseline"
 EXTERNAL = "external_test"
+JUDGED = ("test", EXTERNAL, "validation")
 
 
 def evaluate(
@@ -150,7 +151,15 @@ def judge(
         stated = {name: (kind.unit, kind.values) for name, kind in CORRUPTIONS.items()}
         document["robustness"] = robustness_of(judged, corrupted, stated, asked)
     if any((run.baseline.folder / "predictions").glob("*.csv")):
-        document["comparison"] = _against_baseline(run, table, positive, asked)
+        baseline = load_predictions(run.baseline)
+        if split := next((name for name in JUDGED if _have(name, table, baseline)), ""):
+            document["comparison"] = compare_predictions(
+                {NETWORK: table, BASELINE: baseline},
+                split=split,
+                positive=positive,
+                n_resamples=asked.n_resamples,
+                seed=asked.seed,
+            )
     save_evaluation(document, run.evaluation_path)
     return document
 
@@ -197,19 +206,9 @@ def _with_features(run: Run, asked: Asked) -> Asked:
     return replace(asked, features=features)
 
 
-def _against_baseline(
-    run: Run, table: pd.DataFrame, positive: str | None, asked: Asked
-) -> dict[str, Any]:
-    """The network and the classical pipeline on the same test images, by paired tests."""
-    splits = set(table["split"])
-    split = next(name for name in ("test", EXTERNAL, "validation") if name in splits)
-    return compare_predictions(
-        {NETWORK: table, BASELINE: load_predictions(run.baseline)},
-        split=split,
-        positive=positive,
-        n_resamples=asked.n_resamples,
-        seed=asked.seed,
-    )
+def _have(split: str, *tables: pd.DataFrame) -> bool:
+    """Whether every table has labelled images of the split."""
+    return all(((t["split"] == split) & t["y_true"].notna()).any() for t in tables)
 
 
 def _add_external(run: Run, path: Path) -> None:

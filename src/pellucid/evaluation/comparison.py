@@ -256,7 +256,8 @@ def _notes(
 ) -> Iterator[str]:
     """What a reader must know beside the figures."""
     if left:
-        yield f"Not every table has the target {', '.join(left)}, which was left out."
+        targets = ", ".join(left)
+        yield f"Not every table has labels for the target {targets}, which was left out."
     if any(not block["patients_known"] for block in blocks):
         yield "No table knows patients: each image counted as a patient of its own."
     if any(block["split"] in ("validation", "train") for block in blocks):

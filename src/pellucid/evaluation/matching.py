@@ -48,6 +48,7 @@ def match_tables(
 ) -> tuple[list[Matched], list[str]]:
     """The targets that all tables have, matched, and the names of the targets that not all have.
 
+    A target counts where it has labels in the split, as long as one of them has in every table.
     A table without patients takes those of the first that knows them. Raises `PredictionsError`
     where labels, patients or classes contradict, or no image is common to all.
     """
@@ -61,8 +62,14 @@ def match_tables(
             f"{name} has {', '.join(_targets(runs))}" for name, runs in checked.items()
         )
         raise PredictionsError("Tables that are compared need a target in common", found)
+    labelled = [set(_labelled(table, split)["target"]) for table in every]
+    common = set.intersection(common, *labelled) or common
     matched = [_match(checked, target, split) for target in task.targets if target.name in common]
     return matched, sorted(set.union(*present) - common)
+
+
+def _labelled(table: pd.DataFrame, split: str) -> pd.DataFrame:
+    return table[(table["split"] == split) & table["y_true"].notna()]
 
 
 def _checked(name: str, table: pd.DataFrame) -> pd.DataFrame:
