@@ -31,9 +31,10 @@ from scipy.special import expit, ndtr, ndtri
 from scipy.stats import norm
 
 from machine import publish
-from pellucid.evaluation.delong import auroc_delong, logit_interval
-from pellucid.evaluation.figures import Evidence
-from pellucid.evaluation.intervals import (
+from pellucid.evaluation.judged import Judged
+from pellucid.evaluation.uncertainty.delong import auroc_delong, logit_interval
+from pellucid.evaluation.uncertainty.figures import Evidence
+from pellucid.evaluation.uncertainty.intervals import (
     Patients,
     bca_interval,
     jackknife_interval,
@@ -41,10 +42,14 @@ from pellucid.evaluation.intervals import (
     percentile_interval,
     resample,
 )
-from pellucid.evaluation.judged import Judged
-from pellucid.evaluation.methods import METHODS
-from pellucid.evaluation.proportions import clopper_pearson, kish_size, share_interval, wilson
-from pellucid.evaluation.statistic import ALL, Statistic
+from pellucid.evaluation.uncertainty.methods import METHODS
+from pellucid.evaluation.uncertainty.proportions import (
+    clopper_pearson,
+    kish_size,
+    share_interval,
+    wilson,
+)
+from pellucid.evaluation.uncertainty.statistic import ALL, Statistic
 from pellucid.task import Target
 
 AGREEMENT = 0.5  # correlation of two scores of one patient

@@ -1,83 +1,12 @@
-"""The keys of version 2 of evaluation.json, by the functions that make them, for older documents.
-
-What `evaluate_predictions` writes itself wins, so that these fakes cannot drift from it. Beside
-them stand two made-up findings that random predictions seldom show: a gap, and harm by noise.
-"""
+"""Made-up findings that random predictions seldom show: a gap between groups, and harm by noise."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from pellucid.evaluation.abstention import abstention
-from pellucid.evaluation.calibration import calibration_block
-from pellucid.evaluation.curves import curves_block
-from pellucid.evaluation.decision_curve import decision_curve
-from pellucid.evaluation.failures import judge_failures
-from pellucid.evaluation.figures import build_figures, main_metrics
-from pellucid.evaluation.judged import Judged, judged_splits
-from pellucid.evaluation.operating_point import DEFAULT, choose_points, confusion_at
-from pellucid.evaluation.patient_level import RULES, by_patient
-from pellucid.evaluation.prediction_sets import prediction_sets
-from pellucid.evaluation.predictions import check_predictions, task_from_predictions
-from pellucid.evaluation.subgroups import judge_subgroups
-
-DRAW = (40, 0)
 Block = dict[str, Any]
-
-
-def complete(document: dict[str, Any], predictions: pd.DataFrame) -> dict[str, Any]:
-    """The document with every key of version 2, of these predictions."""
-    if document["version"] > 1:
-        return document
-    table = check_predictions(predictions)
-    made = {}
-    for target in task_from_predictions(table).targets:
-        splits = {part.split: part for part in judged_splits(table, target)}
-        for split, part in splits.items():
-            made[target.name, split] = _new_keys(part, splits.get("validation"))
-    blocks = [{**block, **made[block["target"], block["split"]]} for block in document["blocks"]]
-    return {**document, "version": 2, "blocks": blocks}
-
-
-def _new_keys(judged: Judged, validation: Judged | None) -> Block:
-    return {
-        "calibration": calibration_block(judged, validation, DRAW),
-        "curves": curves_block(judged, DRAW),
-        "decision_curve": decision_curve(judged, DRAW),
-        "prediction_sets": prediction_sets(judged, validation),
-        "abstention": abstention(judged, validation, DRAW),
-        "patient_level": {rule: _patient_level(judged, rule) for rule in RULES},
-        "subgroups": judge_subgroups(judged, DRAW),
-        "failures": judge_failures(judged),
-        "operating_points": _points(judged, validation),
-    }
-
-
-def _points(judged: Judged, validation: Judged | None) -> list[Block]:
-    if not judged.target.is_binary:
-        return []
-    chosen = choose_points(validation) if validation is not None else []
-    return [{**asdict(p), "metrics": _at(judged, p.threshold)} for p in [DEFAULT, *chosen]]
-
-
-def _at(judged: Judged, threshold: float | None) -> Block:
-    if threshold is None:
-        return {}
-    cells = confusion_at(judged.probabilities[:, 1], judged.codes == 1, threshold)
-    return main_metrics(build_figures(judged, cells, DRAW, only_counts=True), judged.target)
-
-
-def _patient_level(judged: Judged, rule: str) -> Block:
-    level = by_patient(judged, rule).judged
-    assert level is not None
-    k = len(level.target.classes)
-    called = level.probabilities.argmax(axis=1)
-    figures = build_figures(level, k * level.codes + called, DRAW)
-    return {"n": level.n, "metrics": main_metrics(figures, level.target)}
 
 
 def figure(value: float, half: float = 0.05) -> Block:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from fake_blocks import complete, fake_facts, fake_robustness
+from fake_blocks import fake_facts, fake_robustness
 from pellucid.evaluation.document import evaluate_predictions
 
 SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
@@ -80,7 +80,7 @@ def make_evaluation_only(folder: Path, target: FakeTarget, n_images: int = 300) 
 def judge(predictions: pd.DataFrame) -> dict[str, Any]:
     """evaluation.json, with few resamples."""
     held_out = predictions.query("split != 'train'")
-    return complete(evaluate_predictions(held_out, n_resamples=10), held_out)
+    return evaluate_predictions(held_out, n_resamples=10)
 
 
 def _make_index(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from judged_pairs import judge_arrays, make_judged
-from pellucid.evaluation.abstention import RiskCoverage, abstention
+from pellucid.evaluation.probabilities.abstention import RiskCoverage, abstention
 
 DRAW = (100, 0)
 

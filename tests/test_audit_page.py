@@ -12,7 +12,7 @@ from decoded import noise
 from pellucid.auditing.findings import Audit, Finding
 from pellucid.errors import UsageError
 from pellucid.reporting.audit_page import write_audit_page
-from pellucid.reporting.findings import TILES_SHOWN, show_findings
+from pellucid.reporting.sections.findings import TILES_SHOWN, show_findings
 
 
 def write(folder: Path, findings: list[Finding], n: int = 6) -> Path:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from pellucid.evaluation.averages import AVERAGES, averages, macro_over_targets
-from pellucid.evaluation.metrics import PER_CLASS
-from pellucid.evaluation.ranks import ClassRanks
+from pellucid.evaluation.measures.averages import AVERAGES, averages, macro_over_targets
+from pellucid.evaluation.measures.metrics import PER_CLASS
+from pellucid.evaluation.measures.ranks import ClassRanks
 
 
 def all_averages(

@@ -14,15 +14,15 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
 from judged_pairs import judge_arrays, make_judged
-from pellucid.evaluation.calibration import (
+from pellucid.evaluation.measures.probability_metrics import ProbabilityScores, equal_bins
+from pellucid.evaluation.probabilities.calibration import (
     Calibration,
     calibration_block,
     error_by_chance,
     reliability_bins,
 )
-from pellucid.evaluation.intervals import percentile_interval, resample
-from pellucid.evaluation.probability_metrics import ProbabilityScores, equal_bins
-from pellucid.evaluation.recalibration import fit_intercept, fit_line
+from pellucid.evaluation.probabilities.recalibration import fit_intercept, fit_line
+from pellucid.evaluation.uncertainty.intervals import percentile_interval, resample
 
 DRAW = (200, 0)
 

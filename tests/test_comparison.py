@@ -13,17 +13,16 @@ from scipy.stats import kstest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 from pellucid.errors import PredictionsError
-from pellucid.evaluation.comparison import (
+from pellucid.evaluation.comparing.comparison import (
     compare_predictions,
     describe_comparison,
     load_comparison,
     save_comparison,
 )
-from pellucid.evaluation.delong import paired_delong
-from pellucid.evaluation.matching import match_tables
-from pellucid.evaluation.multiplicity import holm
-from pellucid.evaluation.pair_verdict import pair_verdict
-from pellucid.evaluation.paired import (
+from pellucid.evaluation.comparing.matching import match_tables
+from pellucid.evaluation.comparing.multiplicity import holm
+from pellucid.evaluation.comparing.pair_verdict import pair_verdict
+from pellucid.evaluation.comparing.paired import (
     BOOTSTRAP,
     Model,
     bootstrap_p,
@@ -32,6 +31,7 @@ from pellucid.evaluation.paired import (
     has_formula,
     resample_together,
 )
+from pellucid.evaluation.uncertainty.delong import paired_delong
 from tables import make_table
 
 FEW = {"n_resamples": 200}

@@ -14,9 +14,9 @@ from xml.etree import ElementTree as ET
 import pandas as pd
 import pytest
 
-from pellucid.evaluation.comparison import compare_predictions
-from pellucid.reporting.comparison_page import comparison_section, write_comparison_page
-from pellucid.reporting.forest import ForestRow, plot_forest
+from pellucid.evaluation.comparing.comparison import compare_predictions
+from pellucid.reporting.comparing.comparison_page import comparison_section, write_comparison_page
+from pellucid.reporting.drawing.forest import ForestRow, plot_forest
 from tables import make_table
 from test_comparison import other_model
 

@@ -10,8 +10,8 @@ from scipy.stats import norm
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from judged_pairs import judge_arrays, make_judged
-from pellucid.evaluation.curves import curves_block, precision_recall_band, roc_band
-from pellucid.evaluation.intervals import draw_weights
+from pellucid.evaluation.decisions.curves import curves_block, precision_recall_band, roc_band
+from pellucid.evaluation.uncertainty.intervals import draw_weights
 
 
 def test_roc_band_equals_curves_of_repeated_rows() -> None:

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 
 from judged_pairs import judge_arrays, make_judged
 from pellucid.errors import UsageError
-from pellucid.evaluation.decision_curve import decision_curve
+from pellucid.evaluation.decisions.decision_curve import decision_curve
 
 DRAW = (100, 0)
 

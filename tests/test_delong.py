@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from pellucid.evaluation.delong import (
+from pellucid.evaluation.uncertainty.delong import (
     auroc_delong,
     delong_covariance,
     logit_interval,

@@ -15,13 +15,13 @@ from sklearn import metrics as sk
 
 from pellucid.errors import PredictionsError
 from pellucid.evaluation.block import Asked
+from pellucid.evaluation.decisions.operating_point import Wishes, confusion_at, youden_point
 from pellucid.evaluation.document import (
     describe_evaluation,
     evaluate_predictions,
     load_evaluation,
     save_evaluation,
 )
-from pellucid.evaluation.operating_point import Wishes, confusion_at, youden_point
 from tables import make_table
 
 

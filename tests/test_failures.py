@@ -11,10 +11,10 @@ import pytest
 
 from pellucid.errors import PredictionsError
 from pellucid.evaluation.document import evaluate_predictions
-from pellucid.evaluation.failures import SHOWN, called_classes, judge_failures
+from pellucid.evaluation.groups.failures import SHOWN, called_classes, judge_failures
 from pellucid.evaluation.judged import Judged, judged_splits
 from pellucid.evaluation.predictions import check_predictions, task_from_predictions
-from pellucid.reporting.mistakes import find_mistakes
+from pellucid.reporting.sections.mistakes import find_mistakes
 from tables import make_table
 
 

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from scipy.special import expit, ndtr, ndtri
 
-from pellucid.evaluation.delong import auroc_delong, logit_interval
-from pellucid.evaluation.figures import ALL, Evidence, build_figures, main_metrics
 from pellucid.evaluation.judged import Judged, judged_splits
-from pellucid.evaluation.methods import METHODS, method_of
 from pellucid.evaluation.predictions import check_predictions, task_from_predictions
-from pellucid.evaluation.proportions import wilson
-from pellucid.evaluation.statistic import Statistic
+from pellucid.evaluation.uncertainty.delong import auroc_delong, logit_interval
+from pellucid.evaluation.uncertainty.figures import ALL, Evidence, build_figures, main_metrics
+from pellucid.evaluation.uncertainty.methods import METHODS, method_of
+from pellucid.evaluation.uncertainty.proportions import wilson
+from pellucid.evaluation.uncertainty.statistic import Statistic
 from pellucid.task import Target
 from tables import make_table
 

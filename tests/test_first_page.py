@@ -10,10 +10,14 @@ import pytest
 
 from fake_blocks import fake_gap, figure
 from fake_runs import FakeTarget, make_evaluation_only, make_run
-from pellucid.reporting.cautions import collect_cautions
 from pellucid.reporting.documents import load_documents
-from pellucid.reporting.first_page import CAUTIONS_FIRST, build_first_page, further_cautions
-from pellucid.reporting.screening import answer_screening
+from pellucid.reporting.sections.cautions import collect_cautions
+from pellucid.reporting.sections.first_page import (
+    CAUTIONS_FIRST,
+    build_first_page,
+    further_cautions,
+)
+from pellucid.reporting.sections.screening import answer_screening
 
 CHEST = FakeTarget("label", ("NORMAL", "PNEUMONIA"), separation=2.2)
 OCT = FakeTarget("label", ("CNV", "DME", "DRUSEN", "NORMAL"), separation=1.5)
@@ -116,7 +120,8 @@ def test_what_is_worse_elsewhere_is_said_on_the_first_page(tmp_path: Path) -> No
     run = make_run(tmp_path / "run", CHEST, n_images=200, external=True)
     change(run, metrics=GOOD, subgroups=EVEN)
     worse = {"auroc": figure(0.8, 0.05), "sensitivity": figure(0.7, 0.1)}
-    change(run, "external_test", metrics=worse, subgroups=EVEN)
+    gap = {"auroc": figure(-0.19, 0.06)}
+    change(run, "external_test", metrics=worse, subgroups=EVEN, difference_from_test=gap)
     documents = load_documents(run)
     said = " ".join(caution.text for caution in build_first_page(documents).cautions)
     assert "worse by 0.190 (0.990 in test, 0.800 there), more than chance explains" in said

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pellucid.auditing.generalisation import find_gap
-from pellucid.evaluation.independent import Estimate, difference
+from pellucid.evaluation.uncertainty.independent import Estimate, difference
 
 
 def block(split: str, value: float, half: float, target: str = "label") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pellucid.evaluation.independent import differences, subtract
+from pellucid.evaluation.uncertainty.independent import differences, subtract
 
 KNOWN = {"value": 0.9, "low": 0.85, "high": 0.95, "method": "x"}
 OTHER = {"value": 0.8, "low": 0.7, "high": 0.9, "method": "x"}

@@ -11,7 +11,7 @@ from scipy.stats import bootstrap, norm
 from scipy.stats import t as student
 
 from pellucid.evaluation.document import evaluate_predictions
-from pellucid.evaluation.intervals import (
+from pellucid.evaluation.uncertainty.intervals import (
     MOST_LEFT_OUT,
     Patients,
     bca_interval,

@@ -14,7 +14,7 @@ import pellucid
 from fake_runs import FakeTarget, make_run
 from pellucid.errors import PredictionsError, SplitError, UsageError
 from pellucid.evaluation.block import Asked
-from pellucid.evaluation.operating_point import Wishes
+from pellucid.evaluation.decisions.operating_point import Wishes
 from pellucid.judging import compare, evaluate, judge, report
 from pellucid.run import Run
 from tables import make_table

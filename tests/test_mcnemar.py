@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest, chi2, kstest
 
-from pellucid.evaluation.mcnemar import (
+from pellucid.evaluation.comparing.mcnemar import (
     exact_p,
     obuchowski_p,
     paired_proportions,

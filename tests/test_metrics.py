@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from pellucid.errors import UsageError
-from pellucid.evaluation import metrics
-from pellucid.evaluation.metrics import validation_auroc
+from pellucid.evaluation.measures import metrics
+from pellucid.evaluation.measures.metrics import validation_auroc
 from pellucid.task import Target, Task
 
 Table = tuple[int, np.ndarray, np.ndarray, np.ndarray]

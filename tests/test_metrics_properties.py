@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from pellucid.evaluation import metrics
-from pellucid.evaluation.averages import averages, macro_over_targets
-from pellucid.evaluation.probability_metrics import ProbabilityScores
-from pellucid.evaluation.ranks import RANK_NAMES, ClassRanks
+from pellucid.evaluation.measures import metrics
+from pellucid.evaluation.measures.averages import averages, macro_over_targets
+from pellucid.evaluation.measures.probability_metrics import ProbabilityScores
+from pellucid.evaluation.measures.ranks import RANK_NAMES, ClassRanks
 
 Values = dict[str, np.ndarray]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from pellucid.evaluation.multiplicity import benjamini_hochberg, holm
+from pellucid.evaluation.comparing.multiplicity import benjamini_hochberg, holm
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_curve
 
 from judged_pairs import judge_arrays, make_judged
 from pellucid.errors import UsageError
-from pellucid.evaluation.operating_point import Wishes, choose_points, youden_point
+from pellucid.evaluation.decisions.operating_point import Wishes, choose_points, youden_point
 
 
 @settings(max_examples=80, deadline=None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pellucid.errors import UsageError
 from pellucid.evaluation.judged import Judged
-from pellucid.evaluation.patient_level import RULES, by_patient
+from pellucid.evaluation.measures.patient_level import RULES, by_patient
 from pellucid.task import Target
 
 TWO = Target(name="label", classes=("no", "yes"))

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pellucid.reporting.group_plots import Row, plot_corruption, plot_forest
-from pellucid.reporting.people import RIGHT, WRONG, draw_people
-from pellucid.reporting.plots import (
+from pellucid.reporting.drawing.group_plots import Row, plot_corruption, plot_forest
+from pellucid.reporting.drawing.people import RIGHT, WRONG, draw_people
+from pellucid.reporting.drawing.plots import (
     DASHES,
     PALETTE,
     Curve,
@@ -21,13 +21,13 @@ from pellucid.reporting.plots import (
     plot_precision_recall,
     plot_roc,
 )
-from pellucid.reporting.probability_plots import (
+from pellucid.reporting.drawing.probability_plots import (
     Reliability,
     plot_coverage_risk,
     plot_decision_curve,
     plot_reliability,
 )
-from pellucid.reporting.run_plots import plot_losses, plot_metric, plot_splits
+from pellucid.reporting.drawing.run_plots import plot_losses, plot_metric, plot_splits
 from pellucid.reporting.writing import Estimate
 
 DECISION = {

@@ -14,7 +14,11 @@ from scipy.special import softmax
 
 from judged_pairs import judge_arrays, make_judged
 from pellucid.errors import UsageError
-from pellucid.evaluation.prediction_sets import conformal_limit, prediction_sets, strangeness
+from pellucid.evaluation.probabilities.prediction_sets import (
+    conformal_limit,
+    prediction_sets,
+    strangeness,
+)
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from pellucid.evaluation.probability_metrics import (
+from pellucid.evaluation.measures.probability_metrics import (
     N_BINS,
     ProbabilityScores,
     claims,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 from scipy.stats import t as student
 
-from pellucid.evaluation.proportions import (
+from pellucid.evaluation.uncertainty.proportions import (
     clopper_pearson,
     effective_size,
     kish_size,

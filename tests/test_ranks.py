@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from pellucid.errors import UsageError
-from pellucid.evaluation import ranks
-from pellucid.evaluation.ranks import RANK_NAMES, ClassRanks, Ranking
+from pellucid.evaluation.measures import ranks
+from pellucid.evaluation.measures.ranks import RANK_NAMES, ClassRanks, Ranking
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray]
 

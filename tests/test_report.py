@@ -17,7 +17,7 @@ from fake_runs import FakeTarget, make_evaluation_only, make_run
 from pellucid.errors import PellucidError, UsageError
 from pellucid.reporting import write_report
 from pellucid.reporting.documents import load_documents, read_plan
-from pellucid.reporting.mistakes import find_mistakes
+from pellucid.reporting.sections.mistakes import find_mistakes
 from pellucid.reporting.writing import Estimate
 
 CHEST = FakeTarget("label", ("NORMAL", "PNEUMONIA"), separation=2.2)
@@ -77,7 +77,7 @@ def edit(path: Path, **changes: Any) -> None:
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of words: plots are composed and not drawn, which takes most of the time."""
     for module in ("plots", "run_plots", "probability_plots", "group_plots"):
-        monkeypatch.setattr(f"pellucid.reporting.{module}.figure_to_svg", lambda *_: "<svg></svg>")
+        monkeypatch.setattr(f"pellucid.reporting.drawing.{module}.figure_to_svg", lambda *_: "<svg></svg>")
 
 
 def judged(run: Path, target: str = "label") -> dict[str, Any]:

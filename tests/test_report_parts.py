@@ -16,13 +16,13 @@ import pytest
 from fake_blocks import fake_gap
 from fake_runs import FakeTarget, make_evaluation_only, make_run
 from pellucid.errors import UsageError
-from pellucid.evaluation.comparison import compare_predictions
+from pellucid.evaluation.comparing.comparison import compare_predictions
 from pellucid.evaluation.document import evaluate_predictions
 from pellucid.reporting import write_report
 from pellucid.reporting.documents import load_documents
-from pellucid.reporting.external_part import external_part
-from pellucid.reporting.judgement import judge_target
 from pellucid.reporting.legacy import upgrade_block
+from pellucid.reporting.sections.external_part import external_part
+from pellucid.reporting.sections.judgement import judge_target
 from pellucid.reporting.tables import Table
 
 CHEST = FakeTarget("label", ("NORMAL", "PNEUMONIA"), separation=1.6)

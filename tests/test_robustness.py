@@ -11,9 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from pellucid.errors import PredictionsError
 from pellucid.evaluation.document import evaluate_predictions
+from pellucid.evaluation.groups.robustness import judge_robustness
 from pellucid.evaluation.judged import Judged, judged_splits
 from pellucid.evaluation.predictions import check_predictions, task_from_predictions
-from pellucid.evaluation.robustness import judge_robustness
 from tables import make_table
 
 STATED = {"noise": ("grey levels", (5.0, 10.0, 20.0)), "blur": ("pixels", (1.0, 2.0, 3.0))}

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from judged_pairs import judge_arrays, make_judged
 from pellucid.errors import UsageError
-from pellucid.evaluation.scaling import Scaling, fit_scaling, scale
+from pellucid.evaluation.probabilities.scaling import Scaling, fit_scaling, scale
 
 
 @pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c", "d")])

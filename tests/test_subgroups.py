@@ -15,18 +15,23 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
-from pellucid.evaluation.delong import auroc_delong
-from pellucid.evaluation.fact_groups import AGE_BANDS, FactGroups, age_in_years, group_by_facts
-from pellucid.evaluation.figures import build_figures, main_metrics
-from pellucid.evaluation.group_gap import (
+from pellucid.evaluation.groups.fact_groups import (
+    AGE_BANDS,
+    FactGroups,
+    age_in_years,
+    group_by_facts,
+)
+from pellucid.evaluation.groups.group_gap import (
     MANY_PATIENTS,
     GroupAreas,
     compare_groups,
     deal_groups,
     gap_interval,
 )
+from pellucid.evaluation.groups.subgroups import judge_subgroups
 from pellucid.evaluation.judged import Judged
-from pellucid.evaluation.subgroups import judge_subgroups
+from pellucid.evaluation.uncertainty.delong import auroc_delong
+from pellucid.evaluation.uncertainty.figures import build_figures, main_metrics
 from pellucid.task import Target
 
 Ints = np.ndarray[tuple[int], np.dtype[np.int64]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from pellucid.bundle import Bundle, save_bundle
 from pellucid.data.trained_on import fingerprint_training, save_trained_on
-from pellucid.evaluation.metrics import validation_auroc
+from pellucid.evaluation.measures.metrics import validation_auroc
 from pellucid.network.classifier import Classifier
 from pellucid.network.summary import network_formula, summarise, summary_text
 from pellucid.preparation import Prepared, Request

@@ -18,7 +18,8 @@ import pandas as pd
 from pellucid.data.trained_on import check_not_trained_on, load_trained_on
 from pellucid.errors import PredictionsError, UsageError
 from pellucid.evaluation.block import Asked, Features
-from pellucid.evaluation.comparison import compare_predictions, save_comparison
+from pellucid.evaluation.comparing.comparison import compare_predictions, save_comparison
+from pellucid.evaluation.decisions.operating_point import Wishes
 from pellucid.evaluation.document import (
     evaluate_predictions,
     judged_targets,
@@ -27,7 +28,6 @@ from pellucid.evaluation.document import (
     save_evaluation,
 )
 from pellucid.evaluation.external import check_other_patients, fit_external
-from pellucid.evaluation.operating_point import Wishes
 from pellucid.evaluation.predictions import read_predictions, save_predictions
 from pellucid.images.corruptions import CORRUPTIONS
 from pellucid.run import Run, find_run, now, open_run, versions
@@ -105,7 +105,7 @@ def compare(
         tables, split=split, positive=positive, n_resamples=asked.n_resamples, seed=asked.seed
     )
     if out is not None:
-        from pellucid.reporting.comparison_page import write_comparison_page
+        from pellucid.reporting.comparing.comparison_page import write_comparison_page
 
         folder = Path(out)
         save_comparison(document, folder / "comparison.json")

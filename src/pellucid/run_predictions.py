@@ -124,7 +124,7 @@ def predict_baseline(run: Run, prepared: Prepared, progress: Progress) -> None:
             {split: part for split, part in rows.items() if len(part)},
             seed=prepared.plan.seed,
             progress=progress.counter("Describing pictures for the classical baseline"),
-            fit_progress=progress.counter("Fitting the classical baseline"),
+            fit_progress=progress.counter("Fitting the classical baseline", "candidates"),
         )
     except DataError as error:
         progress.say(f"No classical baseline: {error}")

@@ -11,8 +11,8 @@ from statistics import NormalDist
 from typing import Any
 
 from pellucid.auditing.findings import Finding, found
-from pellucid.evaluation.independent import Estimate, difference
-from pellucid.evaluation.intervals import extreme_interval
+from pellucid.evaluation.uncertainty.independent import Estimate, difference
+from pellucid.evaluation.uncertainty.intervals import extreme_interval
 
 METRIC = "auroc"
 SMALL = 0.02  # a gap that changes no decision, however sure it is

@@ -23,8 +23,8 @@ from pellucid.auditing.findings import Finding, Level, found
 from pellucid.auditing.shortcut_facts import FactGroup, fact_groups
 from pellucid.data.folds import folds_by_patient
 from pellucid.data.index import Dataset
-from pellucid.evaluation.intervals import group_patients, percentile_interval, resample
-from pellucid.evaluation.metrics import Ranking
+from pellucid.evaluation.measures.metrics import Ranking
+from pellucid.evaluation.uncertainty.intervals import group_patients, percentile_interval, resample
 from pellucid.task import Target
 
 if TYPE_CHECKING:

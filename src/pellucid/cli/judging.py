@@ -85,7 +85,7 @@ def compare(
 ) -> None:
     """Compare models on the same patients, by paired tests; says when it is within chance."""
     from pellucid import judging
-    from pellucid.evaluation.comparison import describe_comparison
+    from pellucid.evaluation.comparing.comparison import describe_comparison
 
     called = [name.strip() for name in names.split(",")] if names else None
     if called and len(called) != len(sources):
@@ -161,7 +161,7 @@ def _asked(
 ) -> Asked:
     """What is asked of a judgement, from the options that were given."""
     from pellucid.evaluation.block import Asked
-    from pellucid.evaluation.operating_point import Wishes
+    from pellucid.evaluation.decisions.operating_point import Wishes
 
     names = ("sensitivity", "specificity", "cost_ratio", "prevalence")
     given = {name: wish for name, wish in zip(names, wishes, strict=True) if wish is not None}

@@ -12,14 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.evaluation.abstention import abstention
-from pellucid.evaluation.calibration import calibration_block
-from pellucid.evaluation.curves import curves_block
-from pellucid.evaluation.decision_curve import decision_curve
-from pellucid.evaluation.failures import judge_failures
-from pellucid.evaluation.figures import build_figures, main_metrics
-from pellucid.evaluation.judged import Judged
-from pellucid.evaluation.operating_point import (
+from pellucid.evaluation.decisions.curves import curves_block
+from pellucid.evaluation.decisions.decision_curve import decision_curve
+from pellucid.evaluation.decisions.operating_point import (
     DEFAULT,
     OperatingPoint,
     Unreached,
@@ -27,11 +22,16 @@ from pellucid.evaluation.operating_point import (
     choose_points,
     confusion_at,
 )
-from pellucid.evaluation.patient_level import RULES, by_patient
-from pellucid.evaluation.prediction_sets import prediction_sets
-from pellucid.evaluation.scaling import Method, Scaling, scale
-from pellucid.evaluation.statistic import ALL
-from pellucid.evaluation.subgroups import judge_subgroups
+from pellucid.evaluation.groups.failures import judge_failures
+from pellucid.evaluation.groups.subgroups import judge_subgroups
+from pellucid.evaluation.judged import Judged
+from pellucid.evaluation.measures.patient_level import RULES, by_patient
+from pellucid.evaluation.probabilities.abstention import abstention
+from pellucid.evaluation.probabilities.calibration import calibration_block
+from pellucid.evaluation.probabilities.prediction_sets import prediction_sets
+from pellucid.evaluation.probabilities.scaling import Method, Scaling, scale
+from pellucid.evaluation.uncertainty.figures import build_figures, main_metrics
+from pellucid.evaluation.uncertainty.statistic import ALL
 
 LOSSES = ("brier", "log_loss")
 ROUGHLY = 500  # resamples for bands and groups, which are looked at and not quoted

@@ -15,13 +15,13 @@ from typing import Any
 import pandas as pd
 
 from pellucid.errors import PredictionsError, did_you_mean
-from pellucid.evaluation.across_targets import average_targets
 from pellucid.evaluation.block import Asked, build_block
-from pellucid.evaluation.figures import CONFIDENCE
-from pellucid.evaluation.independent import differences
+from pellucid.evaluation.groups.robustness import judge_robustness
 from pellucid.evaluation.judged import Judged, judged_splits
+from pellucid.evaluation.measures.across_targets import average_targets
 from pellucid.evaluation.predictions import check_predictions, task_from_predictions
-from pellucid.evaluation.robustness import judge_robustness
+from pellucid.evaluation.uncertainty.figures import CONFIDENCE
+from pellucid.evaluation.uncertainty.independent import differences
 from pellucid.storage import write_json
 from pellucid.task import Target, Task
 

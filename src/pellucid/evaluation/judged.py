@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from pellucid.errors import PredictionsError
-from pellucid.evaluation.intervals import Patients, group_patients
-from pellucid.evaluation.metrics import Ranking
+from pellucid.evaluation.measures.metrics import Ranking
 from pellucid.evaluation.predictions import LOGIT, PROBABILITY, REQUIRED, SPLITS
+from pellucid.evaluation.uncertainty.intervals import Patients, group_patients
 from pellucid.task import Target
 
 Floats = npt.NDArray[np.float64]

@@ -12,8 +12,8 @@ from typing import Any
 
 from pellucid.errors import UsageError
 from pellucid.reporting.documents import read_json, read_table
-from pellucid.reporting.findings import ShownFinding, show_findings, unreadable_table
 from pellucid.reporting.rendering import render
+from pellucid.reporting.sections.findings import ShownFinding, show_findings, unreadable_table
 from pellucid.reporting.tables import Table
 from pellucid.reporting.writing import count, listing
 from pellucid.storage import write_text

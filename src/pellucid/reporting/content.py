@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pellucid.reporting.cautions import Caution
-from pellucid.reporting.checklist_section import ChecklistSection, build_checklists
-from pellucid.reporting.compared import ShownComparison, show_comparisons
-from pellucid.reporting.data_section import SplitTable, describe_source, split_table
 from pellucid.reporting.documents import Hyperparameter, RunDocuments
-from pellucid.reporting.findings import ShownFinding, show_findings, unreadable_table
-from pellucid.reporting.first_page import FirstPage, build_first_page, further_cautions
-from pellucid.reporting.group_parts import robustness_parts
-from pellucid.reporting.judgement import Judgement, judge_target
 from pellucid.reporting.parts import Part
 from pellucid.reporting.pictures import png_address
-from pellucid.reporting.run_sections import (
+from pellucid.reporting.sections.cautions import Caution
+from pellucid.reporting.sections.checklist_section import ChecklistSection, build_checklists
+from pellucid.reporting.sections.compared import ShownComparison, show_comparisons
+from pellucid.reporting.sections.data_section import SplitTable, describe_source, split_table
+from pellucid.reporting.sections.findings import ShownFinding, show_findings, unreadable_table
+from pellucid.reporting.sections.first_page import FirstPage, build_first_page, further_cautions
+from pellucid.reporting.sections.group_parts import robustness_parts
+from pellucid.reporting.sections.judgement import Judgement, judge_target
+from pellucid.reporting.sections.run_sections import (
     Training,
     build_network,
     build_training,

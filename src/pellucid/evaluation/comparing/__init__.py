@@ -1,0 +1,1 @@
+"""Several models on the same patients: paired differences, their tests, and what follows."""

@@ -1,0 +1,1 @@
+"""Where it is worse: for whom, on which images, and when pictures get worse."""

@@ -1,0 +1,227 @@
+"""How far the judgement holds when pictures get worse: the main metric at each stated corruption.
+
+From a table of predictions for the same images, corrupted; it sees no picture. Changes are paired:
+every resample draws the same patients for the clean and for each corrupted picture. A change is
+told as more than chance after correction for all levels together.
+Source: Hendrycks and Dietterich 2019 for curves over severities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import norm
+
+from pellucid.errors import PredictionsError
+from pellucid.evaluation.comparing.multiplicity import holm
+from pellucid.evaluation.judged import Judged
+from pellucid.evaluation.measures.metrics import Ranking
+from pellucid.evaluation.predictions import PROBABILITY, check_predictions
+from pellucid.evaluation.uncertainty.intervals import percentile_interval, resample
+
+MAIN_METRIC = "auroc"
+LEVEL = 0.05
+CONFIDENCE = 0.95
+
+Floats = npt.NDArray[np.float64]
+Level = tuple[str, int]  # corruption and severity
+Stated = Mapping[str, tuple[str, tuple[float, ...]]]  # by corruption: unit, value at each severity
+
+CLEAN: Level = ("", 0)
+
+
+def judge_robustness(
+    clean: Mapping[str, Judged],
+    corrupted: pd.DataFrame,
+    draw: tuple[int, int],
+    *,
+    stated: Stated | None = None,
+) -> list[dict[str, Any]]:
+    """The document's "robustness": one entry a target of `clean`, by the target's name.
+
+    `corrupted` is a predictions table plus columns corruption and severity (1, 2, …). Images that
+    are not in `clean` are ignored, those that miss a level are left out, and `n_images` says how
+    many are compared; truth is that of `clean`. `stated` gives each corruption's unit and values.
+    Raises `PredictionsError` where a column or a target is missing or no image is left.
+    """
+    parts = _levels(corrupted)
+    return [_entry(judged, parts, draw, stated or {}) for judged in clean.values()]
+
+
+def _levels(corrupted: pd.DataFrame) -> dict[Level, pd.DataFrame]:
+    """The checked table of each corruption and severity, in the order in which they come."""
+    for name in ("corruption", "severity"):
+        if name not in corrupted:
+            raise PredictionsError(f"A table of corrupted predictions needs the column {name}")
+        if corrupted[name].isna().any():
+            raise PredictionsError(f"Every row of corrupted predictions needs its {name}", "none")
+    severity = pd.to_numeric(corrupted["severity"], errors="coerce")
+    wrong = ~(severity >= 1) | (severity % 1 != 0)
+    if wrong.any():
+        found = repr(corrupted.loc[wrong, "severity"].iloc[0])
+        raise PredictionsError("A severity is a whole number from 1 on", found)
+    names = corrupted["corruption"].astype(str)
+    levels = dict.fromkeys(zip(names, severity.astype(int), strict=True))
+    return {
+        (name, level): check_predictions(corrupted[(names == name) & (severity == level)])
+        for name, level in levels
+    }
+
+
+@dataclass(frozen=True)
+class _Aligned:
+    """The images that every level has, and their probabilities (n, K) at each."""
+
+    judged: Judged
+    probabilities: dict[Level, Floats]
+
+
+def _aligned(judged: Judged, parts: Mapping[Level, pd.DataFrame]) -> _Aligned:
+    name = judged.target.name
+    tables = {level: _rows_of(judged, table) for level, table in parts.items()}
+    inside = np.ones(judged.n, dtype=bool)
+    for table in tables.values():
+        inside &= pd.Index(judged.image_ids).isin(table.index)
+    if not inside.any() or not tables:
+        rule = f"Every corruption needs predictions of the same images of target {name!r}"
+        raise PredictionsError(rule, "none that all levels have")
+    kept = judged.rows(inside)
+    columns = [PROBABILITY + label for label in judged.target.classes]
+    probabilities = {
+        level: table.reindex(kept.image_ids)[columns].to_numpy(dtype=np.float64)
+        for level, table in tables.items()
+    }
+    return _Aligned(kept, {CLEAN: kept.probabilities, **probabilities})
+
+
+def _rows_of(judged: Judged, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the target and split, by image."""
+    absent = [c for c in judged.target.classes if PROBABILITY + c not in table]
+    if absent:
+        raise PredictionsError(f"Corrupted predictions need the column {PROBABILITY}{absent[0]}")
+    rows = table[(table["target"] == judged.target.name) & (table["split"] == judged.split)]
+    return rows.set_index("image_id")
+
+
+class _Areas:
+    """AUROC at every level for patient weights (b, n_patients): {level: (b,)}."""
+
+    def __init__(self, aligned: _Aligned) -> None:
+        judged = aligned.judged
+        self._of_image = judged.patients.of_image
+        k = len(judged.target.classes)
+        classes = [1] if k == 2 else range(k)
+        self._rankings = {
+            level: [Ranking(shares[:, c], judged.codes == c) for c in classes]
+            for level, shares in aligned.probabilities.items()
+        }
+
+    def __call__(self, weights: Floats) -> dict[Level, Floats]:
+        of_images = weights[:, self._of_image]
+        return {
+            level: np.mean([ranking.auroc(of_images) for ranking in rankings], axis=0)
+            for level, rankings in self._rankings.items()
+        }
+
+
+def _entry(
+    judged: Judged, parts: Mapping[Level, pd.DataFrame], draw: tuple[int, int], stated: Stated
+) -> dict[str, Any]:
+    aligned = _aligned(judged, parts)
+    areas = _Areas(aligned)
+    plain = {
+        level: float(value[0])
+        for level, value in areas(np.ones((1, aligned.judged.patients.n))).items()
+    }
+    drawn = resample(areas, aligned.judged.patients, *draw)
+    corruptions = _curves(plain, drawn, stated)
+    costliest = _costliest(corruptions)
+    return {
+        "target": judged.target.name,
+        "split": judged.split,
+        "metric": MAIN_METRIC,
+        "n_images": aligned.judged.n,
+        "n_patients": aligned.judged.patients.n,
+        "corruptions": corruptions,
+        "costliest": None if costliest is None else costliest["name"],
+        "verdict": _verdict(costliest),
+    }
+
+
+def _curves(
+    plain: Mapping[Level, float], drawn: Mapping[Level, Floats], stated: Stated
+) -> list[dict[str, Any]]:
+    """Each corruption's levels, by severity."""
+    levels = [level for level in plain if level != CLEAN]
+    changes = {level: drawn[level] - drawn[CLEAN] for level in levels}
+    p_values = [_p_value(plain[level] - plain[CLEAN], changes[level]) for level in levels]
+    corrected = dict(zip(levels, holm(p_values).tolist(), strict=True))
+    curves: dict[str, dict[str, Any]] = {}
+    for level in sorted(levels, key=lambda level: level[1]):
+        name, severity = level
+        unit, values = stated.get(name, ("severity", ()))
+        known = severity <= len(values)
+        entry = {
+            "severity": severity,
+            "value": float(values[severity - 1]) if known else float(severity),
+            "metric": _figure(plain[level], drawn[level]),
+            "change": _figure(plain[level] - plain[CLEAN], changes[level]),
+            "p_corrected": None if np.isnan(corrected[level]) else corrected[level],
+        }
+        clean = _figure(plain[CLEAN], drawn[CLEAN])
+        curve = {"name": name, "unit": unit if known else "severity", "clean": clean, "levels": []}
+        curves.setdefault(name, curve)["levels"].append(entry)
+    return [curves[name] for name in _in_order(level[0] for level in levels)]
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _figure(value: float, spread: Floats) -> dict[str, Any]:
+    if np.isnan(value):
+        method = "undefined: an image of every class is needed"
+        return {"value": None, "low": None, "high": None, "method": method}
+    low, high = percentile_interval(spread, CONFIDENCE)
+    if np.isnan(low) or low == high:
+        why = "undefined in many resamples" if np.isnan(low) else "every resample gave the same"
+        return {"value": value, "low": None, "high": None, "method": f"no interval: {why}"}
+    method = f"patient bootstrap, percentile, {len(spread)} resamples"
+    return {"value": value, "low": low, "high": high, "method": method}
+
+
+def _p_value(change: float, spread: Floats) -> float:
+    """Two-sided, by the bootstrap's standard error; NaN where the spread is zero or undefined."""
+    error = float(np.std(spread))
+    return float(2 * norm.sf(abs(change) / error)) if error > 0 else float("nan")
+
+
+def _costliest(corruptions: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The corruption with the largest mean loss over its levels; None where none is defined."""
+    costs = [
+        (np.mean([level["change"]["value"] for level in c["levels"]]), number)
+        for number, c in enumerate(corruptions)
+        if all(level["change"]["value"] is not None for level in c["levels"])
+    ]
+    return corruptions[min(costs)[1]] if costs else None
+
+
+def _verdict(costliest: dict[str, Any] | None) -> str:
+    if costliest is None:
+        return "No change can be told: AUROC needs images of every class."
+    level = min(costliest["levels"], key=lambda level: float(level["change"]["value"]))
+    change, name = level["change"], costliest["name"].replace("_", " ")
+    before, after = costliest["clean"]["value"], level["metric"]["value"]
+    bounds = "" if change["low"] is None else f", {change['low']:+.2f} to {change['high']:+.2f}"
+    said = (
+        f"{name} costs most: AUROC goes from {before:.2f} to {after:.2f} at {level['value']:g} "
+        f"({costliest['unit']}; change {change['value']:+.2f}{bounds})"
+    )
+    told = level["p_corrected"] is not None and level["p_corrected"] < LEVEL
+    lost = told and change["value"] < 0
+    return f"{said}." if lost else f"{said}, which is within chance."

@@ -1,0 +1,1 @@
+"""What probabilities are worth: calibration, scaling, sets with promised coverage, abstention."""

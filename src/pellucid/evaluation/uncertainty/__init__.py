@@ -1,0 +1,1 @@
+"""How sure a figure is: by which method its interval is found, and the methods themselves."""

@@ -1,0 +1,128 @@
+"""The run itself: how it was trained, its layers, its settings, and how the figures came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pellucid.progress import duration
+from pellucid.reporting.documents import Hyperparameter, RunDocuments
+from pellucid.reporting.drawing.run_plots import plot_losses, plot_metric
+from pellucid.reporting.tables import Table
+from pellucid.reporting.writing import count, metric_name, percent
+
+
+@dataclass(frozen=True)
+class Training:
+    """The curves, and how the training ended."""
+
+    summary: str
+    plots: list[str]
+
+
+def build_training(documents: RunDocuments) -> Training | None:
+    """The curves of the training; None where nothing was trained here."""
+    history = documents.history
+    if history is None:
+        return None
+    best = _best_epoch(history)
+    settings = {item.name: item.value for item in documents.plan}
+    metric = metric_name(settings.get("metric", "metric"))
+    loss = "focal" if settings.get("loss") == "focal" else "cross-entropy, nats"
+    plots = [plot_losses(history, best, loss=loss, name="losses")]
+    if history["validation_metric"].notna().any():
+        plots.append(plot_metric(history, best, metric=metric, name="metric"))
+    return Training(_describe_training(documents, history, metric), plots)
+
+
+def _best_epoch(history: pd.DataFrame) -> int | None:
+    """`is_best` means best so far, so that the last one is the epoch that was kept."""
+    best = history.loc[history["is_best"], "epoch"]
+    return int(best.iloc[-1]) if len(best) else None
+
+
+def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: str) -> str:
+    record = documents.facts.get("training") or {}
+    seconds = record.get("seconds") or history.get("elapsed", pd.Series([float("nan")])).max()
+    text = f"{count(len(history), 'epoch')} were trained"
+    text += f" in {duration(float(seconds))}." if seconds == seconds else "."
+    best = _best_epoch(history)
+    if best is not None:
+        text += f" Epoch {best} had the best validation {metric}, and its weights were kept."
+    reason = str(record.get("stopped_because") or "").strip().rstrip(".")
+    return f"{text} Training stopped: {_lower_first(reason)}." if reason else text
+
+
+def _lower_first(text: str) -> str:
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
+
+
+def build_network(network: dict[str, Any]) -> dict[str, Any]:
+    """The layer table with its numbers as people write them."""
+    rows = [
+        {
+            **row,
+            "output_shape": " × ".join(str(size) for size in row.get("output_shape") or []),
+            "parameters": f"{row['parameters']:,}" if row.get("parameters") else "",
+        }
+        for row in network.get("rows") or []
+    ]
+    total = network.get("parameters")
+    keys = ("name", "kind", "hyperparameters", "output_shape", "parameters")
+    heads = ("layer", "kind", "hyperparameters", "output", "parameters")
+    cells = tuple(tuple(str(row.get(key) or "") for key in keys) for row in rows)
+    return {
+        "formula": network.get("formula", ""),
+        "rows": rows,
+        "table": Table("layers", heads, cells),
+        "parameters": f"{total:,}" if total else "",
+    }
+
+
+def run_facts(documents: RunDocuments) -> Iterator[tuple[str, str]]:
+    """Seed, time and machine."""
+    facts = documents.facts
+    if facts.get("seed") is not None:
+        yield "Seed", str(facts["seed"])
+    if facts.get("started"):
+        yield "Started", str(facts["started"]).replace("T", " ").replace("+00:00", " UTC")
+    if facts.get("seconds"):
+        yield "Duration", duration(float(facts["seconds"]))
+    for key, value in (facts.get("machine") or {}).items():
+        name = str(key).replace("_", " ")
+        yield name[:1].upper() + name[1:], str(value)
+
+
+def methods(documents: RunDocuments) -> Iterator[str]:
+    """How the figures came about, in sentences for a methods section."""
+    evaluation = documents.evaluation
+    resamples = evaluation.get("n_resamples")
+    level = percent(float(evaluation.get("confidence", 0.95)))
+    if resamples:
+        yield (
+            f"Where an interval ({level}) was found by resampling, {resamples:,} bootstrap "
+            "resamples of whole patients were drawn, since the images of one patient are alike; "
+            "where patients are not known, images. Which method each figure has is said under its "
+            "table. Intervals say how much a figure could move with other patients of the same "
+            "kind, not how it would move at another hospital or with another training run."
+        )
+    if documents.was_trained_here:
+        yield (
+            "The training images decided the weights. The validation images decided which epoch "
+            "was kept and any calibration or operating point said to be chosen on validation. "
+            "The test images decided nothing and were looked at once, for this report."
+        )
+    yield (
+        "The confusion matrix calls the most probable class; for two classes that is the "
+        "threshold 0.5. PPV and NPV hold at the prevalence of these images; at another prevalence "
+        "they differ."
+    )
+
+
+def plan_table(plan: tuple[Hyperparameter, ...]) -> Table:
+    """The hyperparameters for their CSV."""
+    rows = tuple((item.name, item.value, item.reason) for item in plan)
+    return Table("hyperparameters", ("name", "value", "reason"), rows)
