@@ -309,3 +309,17 @@ def test_it_is_said_when_nothing_could_be_chosen_or_patients_are_shared() -> Non
     assert note in describe_evaluation(document)
     apart = other.assign(patient_id="v" + other["patient_id"])
     assert evaluate_predictions(pd.concat([test, apart]), n_resamples=20)["notes"] == []
+
+
+def test_wishes_without_effect_are_said() -> None:
+    wishes = Wishes(prevalence=0.1, cost_ratio=5)
+    several = evaluate_predictions(
+        make_table(90, ("a", "b", "c")), asked=Asked(wishes=wishes, n_resamples=20)
+    )
+    assert [note for note in several["notes"] if "no effect" in note] == [
+        "The prevalence has no effect: no target has two classes.",
+        "The cost ratio has no effect: no target has two classes.",
+    ]
+    two = evaluate_predictions(make_table(60), ordered=("no", "yes"), n_resamples=20)
+    assert any("order of classes has no effect" in note for note in two["notes"])
+    assert not any("no effect" in note for note in evaluate_predictions(by_hospital())["notes"])

@@ -77,7 +77,9 @@ def edit(path: Path, **changes: Any) -> None:
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of words: plots are composed and not drawn, which takes most of the time."""
     for module in ("plots", "run_plots", "probability_plots", "group_plots"):
-        monkeypatch.setattr(f"pellucid.reporting.drawing.{module}.figure_to_svg", lambda *_: "<svg></svg>")
+        monkeypatch.setattr(
+            f"pellucid.reporting.drawing.{module}.figure_to_svg", lambda *_: "<svg></svg>"
+        )
 
 
 def judged(run: Path, target: str = "label") -> dict[str, Any]:

@@ -128,6 +128,9 @@ def predict_baseline(run: Run, prepared: Prepared, progress: Progress) -> None:
         )
     except DataError as error:
         progress.say(f"No classical baseline: {error}")
+        names = prepared.dataset.task.names
+        none = [{"target": name, "classifier": None, "reason": str(error)} for name in names]
+        write_json(run.baseline_path, {"format": "pellucid-baseline", "targets": none})
         return
     for split, table in fitted.predictions.items():
         save_predictions(table, run.baseline.predictions_path(split))

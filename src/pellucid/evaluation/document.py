@@ -80,7 +80,7 @@ def evaluate_predictions(
     average = average_targets(judged, asked.draw)
     if average:
         document["across_targets"] = average
-    return document | {"notes": list(_notes(judged))}
+    return document | {"notes": [*_notes(judged), *_without_effect(judged, asked)]}
 
 
 def judged_targets(
@@ -160,6 +160,18 @@ def _notes(judged: Mapping[str, list[Judged]]) -> Iterator[str]:
                 f"{name}: {who} in validation and in test, so that what was chosen on validation "
                 "flatters on test, and prediction sets promise too much."
             )
+
+
+def _without_effect(judged: Mapping[str, list[Judged]], asked: Asked) -> Iterator[str]:
+    """Wishes that no target of the table can be asked."""
+    targets = [parts[0].target for parts in judged.values() if parts]
+    binary = any(target.is_binary for target in targets)
+    wishes = {"prevalence": asked.wishes.prevalence, "cost ratio": asked.wishes.cost_ratio}
+    for name, wish in wishes.items():
+        if wish is not None and not binary:
+            yield f"The {name} has no effect: no target has two classes."
+    if asked.ordered and not any(len(target.classes) > 2 for target in targets):
+        yield "The order of classes has no effect: no target has more than two."
 
 
 def save_evaluation(document: dict[str, Any], path: Path) -> Path:

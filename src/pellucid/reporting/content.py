@@ -12,6 +12,7 @@ from typing import Any
 from pellucid.reporting.documents import Hyperparameter, RunDocuments
 from pellucid.reporting.parts import Part
 from pellucid.reporting.pictures import png_address
+from pellucid.reporting.sections.baseline_part import baseline_parts
 from pellucid.reporting.sections.cautions import Caution
 from pellucid.reporting.sections.checklist_section import ChecklistSection, build_checklists
 from pellucid.reporting.sections.compared import ShownComparison, show_comparisons
@@ -59,6 +60,7 @@ class Page:
     judgements: list[Judgement]
     robustness: list[Part]
     comparisons: list[ShownComparison]
+    baselines: list[Part]
     training: Training | None
     augmentations: str
     network: dict[str, Any]
@@ -93,6 +95,7 @@ def build_page(documents: RunDocuments) -> Page:
         judgements=[judge_target(documents, name, i) for i, name in enumerate(targets)],
         robustness=robustness_parts(documents.evaluation.get("robustness") or []),
         comparisons=show_comparisons(documents),
+        baselines=baseline_parts(documents),
         training=build_training(documents),
         augmentations=png_address(documents.augmentations),
         network=build_network(facts.get("network") or {}),

@@ -45,6 +45,7 @@ class RunDocuments:
     predictions: pd.DataFrame | None
     augmentations: bytes | None
     compared: dict[str, Any]
+    baseline: dict[str, Any]
 
     @cached_property
     def blocks(self) -> list[dict[str, Any]]:
@@ -135,6 +136,7 @@ def load_documents(folder: Path) -> RunDocuments:
         predictions=_read_predictions(folder / "predictions"),
         augmentations=_read_bytes(folder / "pictures" / "augmentations.png"),
         compared=_read_comparison(folder / "comparison.json"),
+        baseline=read_json(folder / "baseline" / "baseline.json"),
     )
 
 

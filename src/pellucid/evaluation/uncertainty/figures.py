@@ -156,7 +156,7 @@ class Evidence:
         low, high = jackknife_interval(value, left_out, scale, degrees, CONFIDENCE)
         if math.isnan(low):
             raise NoInterval(
-                "the value is at the end of its scale, or one patient alone keeps it off"
+                "no patient moves the value, or it is at the end of its scale, or one keeps it off"
             )
         n, n_patients = len(left_out), self._judged.patients.n
         who = f"{n} patients" if n == n_patients else f"{n} groups of {n_patients} patients"

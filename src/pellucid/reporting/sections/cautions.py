@@ -50,6 +50,7 @@ def collect_cautions(documents: RunDocuments) -> list[Caution]:
     """Everything to beware of, the gravest first, each said once."""
     found = [
         *_about_patients(documents),
+        *_about_choices(documents),
         *_about_findings(documents),
         *_about_files(documents),
         *(caution for target in documents.targets for caution in _about_figures(documents, target)),
@@ -63,6 +64,12 @@ def collect_cautions(documents: RunDocuments) -> list[Caution]:
     order = {"FAIL": 0, "WARN": 1, "NOTE": 2}
     unique = list(dict.fromkeys(found))
     return sorted(unique, key=lambda caution: order.get(caution.level, 3))
+
+
+def _about_choices(documents: RunDocuments) -> Iterator[Caution]:
+    """What the evaluation itself says of how thresholds and sets were chosen."""
+    for note in documents.evaluation.get("notes") or []:
+        yield Caution("WARN", str(note))
 
 
 def _about_patients(documents: RunDocuments) -> Iterator[Caution]:

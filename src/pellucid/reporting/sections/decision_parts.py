@@ -10,7 +10,14 @@ from pellucid.reporting.drawing.plots import Mark
 from pellucid.reporting.drawing.probability_plots import plot_coverage_risk, plot_decision_curve
 from pellucid.reporting.parts import Part
 from pellucid.reporting.tables import Cell, Table, build_table
-from pellucid.reporting.writing import Estimate, capitalise, metric_name, percent, sentence_of
+from pellucid.reporting.writing import (
+    Estimate,
+    capitalise,
+    count,
+    metric_name,
+    percent,
+    sentence_of,
+)
 
 POINT_ORDER = ("sensitivity", "specificity", "ppv", "npv", "f1", "balanced_accuracy", "accuracy")
 SET_FIGURES = ("coverage", "mean_size", "singletons", "empty")
@@ -112,8 +119,8 @@ def prediction_sets_part(block: Block, number: int) -> Part | None:
 
 def _promise(entry: Block) -> str:
     return (
-        f"They were fitted on {entry['n_calibration']:,} {entry['fitted_on']} images "
-        "and promise to hold the truth in the stated share of images."
+        f"They were fitted on {count(int(entry['n_calibration']), 'patient')} of "
+        f"{entry['fitted_on']} and promise to hold the truth in the stated share of images."
     )
 
 
