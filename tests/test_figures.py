@@ -188,7 +188,7 @@ def test_perfect_predictions() -> None:
     assert 0.9 < area["low"] < 1.0
     assert area["method"].startswith("Newcombe 2006")
     assert figures["yes"]["sensitivity"]["method"].startswith("Clopper-Pearson")
-    assert figures["yes"]["f1"]["method"].startswith("no interval: the value is at the end")
+    assert figures["yes"]["f1"]["method"].startswith("no interval: no patient moves the value")
     assert figures["yes"]["positive_likelihood_ratio"]["value"] is None
     assert figures["yes"]["positive_likelihood_ratio"]["method"] == (
         "undefined: no image is wrongly predicted as yes"

@@ -53,6 +53,14 @@ def test_the_run_folder_is_complete(run: Path) -> None:
         "checkpoints/best.safetensors",
         "predictions/validation.csv",
         "predictions/test.csv",
+        "baseline/baseline.json",
+        "baseline/predictions/validation.csv",
+        "baseline/predictions/test.csv",
+        "robustness.csv",
+        "features.npz",
+        "checklist.yaml",
+        "checklists.md",
+        "checklists.docx",
         "pictures/augmentations.png",
         "evaluation.json",
         "report.html",
@@ -60,6 +68,38 @@ def test_the_run_folder_is_complete(run: Path) -> None:
         "bundle/trained_on.json",
         "bundle/weights.safetensors",
     }
+
+
+def test_the_baseline_answers_for_the_same_images(run: Path) -> None:
+    ours = pd.read_csv(run / "predictions" / "test.csv", dtype={"image_id": str})
+    theirs = pd.read_csv(run / "baseline" / "predictions" / "test.csv", dtype={"image_id": str})
+    assert ours["image_id"].tolist() == theirs["image_id"].tolist()
+    assert ours["y_true"].tolist() == theirs["y_true"].tolist()
+    document = json.loads((run / "evaluation.json").read_text())
+    assert document["comparison"]["names"] == ["network", "classical baseline"]
+
+
+def test_corrupted_pictures_are_those_of_test(run: Path) -> None:
+    ours = set(pd.read_csv(run / "predictions" / "test.csv", dtype=str)["image_id"])
+    table = pd.read_csv(run / "robustness.csv", dtype={"image_id": str})
+    assert set(table["image_id"]) <= ours
+    assert table.groupby("corruption")["severity"].nunique().eq(3).all()
+    document = json.loads((run / "evaluation.json").read_text())
+    assert len(document["robustness"][0]["corruptions"]) == table["corruption"].nunique() == 8
+
+
+def test_neither_is_made_when_not_wanted(images: Path, tmp_path: Path) -> None:
+    run = package.train(
+        package.read_dataset(images, patient_pattern=PATTERN),
+        tmp_path / "run",
+        settings={**QUICK, "epochs": 1},
+        baseline=False,
+        robustness=False,
+        progress=QUIET,
+    )
+    assert not run.baseline.folder.exists()
+    assert not run.robustness_path.exists()
+    assert not {"comparison", "robustness"} & set(run.evaluation)
 
 
 def test_no_patient_stands_in_two_splits(run: Path) -> None:
