@@ -76,8 +76,22 @@ def test_clean_is_the_area_of_the_evaluation() -> None:
     table = make_table(150, patients=60)
     (entry,) = judge_robustness(judge(table), corrupted(table, {"noise": 1.0}), (200, 0))
     block = evaluate_predictions(table, n_resamples=200)["blocks"][0]
-    expected = block["metrics"]["auroc"]["value"]
-    assert entry["corruptions"][0]["clean"]["value"] == pytest.approx(expected)
+    expected = block["metrics"]["auroc"]
+    clean = entry["corruptions"][0]["clean"]
+    assert clean["method"] == expected["method"]
+    for key in ("value", "low", "high"):  # the same figure never has two intervals
+        assert clean[key] == pytest.approx(expected[key])
+
+
+def test_few_patients_leave_changes_without_interval_and_test() -> None:
+    table = make_table(60)
+    few = table[(table["y_true"] == "no") | (table.groupby("y_true").cumcount() < 3)]
+    (entry,) = judge_robustness(judge(few), corrupted(few, {"noise": 2.0}), (100, 0))
+    level = entry["corruptions"][0]["levels"][-1]
+    assert level["change"]["value"] is not None
+    assert level["change"]["method"].startswith("no interval: only 3 patients")
+    assert level["p_corrected"] is None
+    assert entry["verdict"].endswith("cannot be told.")
 
 
 def test_the_costliest_is_named_with_its_loss() -> None:
@@ -86,7 +100,7 @@ def test_the_costliest_is_named_with_its_loss() -> None:
     (entry,) = judge_robustness(judge(table), levels, (300, 0), stated=STATED)
     assert entry["costliest"] == "noise"
     assert entry["verdict"].startswith("noise costs most: AUROC goes from 0.9")
-    assert "at 20 (grey levels; change -0." in entry["verdict"]
+    assert "at 20 (grey levels; change −0." in entry["verdict"]
     assert "within chance" not in entry["verdict"]
     last = entry["corruptions"][1]["levels"][-1]
     assert last["change"]["high"] < 0

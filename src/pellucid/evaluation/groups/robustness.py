@@ -1,15 +1,17 @@
 """How far the judgement holds when pictures get worse: the main metric at each stated corruption.
 
-From a table of predictions for the same images, corrupted; it sees no picture. Changes are paired:
-every resample draws the same patients for the clean and for each corrupted picture. A change is
-told as more than chance after correction for all levels together.
+From a table of predictions for the same images, corrupted; it sees no picture. A figure has the
+interval that `figures` gives it everywhere else, so that the clean value is told in one way.
+Changes are paired: every resample draws the same patients for the clean and for each corrupted
+picture; where patients are too few for the interval of the figure, a change has none and is not
+tested. It is told as more than chance after correction for all levels together.
 Source: Hendrycks and Dietterich 2019 for curves over severities.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,9 @@ from pellucid.evaluation.comparing.multiplicity import holm
 from pellucid.evaluation.judged import Judged
 from pellucid.evaluation.measures.metrics import Ranking
 from pellucid.evaluation.predictions import PROBABILITY, check_predictions
+from pellucid.evaluation.uncertainty.figures import Evidence
 from pellucid.evaluation.uncertainty.intervals import percentile_interval, resample
+from pellucid.evaluation.uncertainty.statistic import ALL, Statistic
 
 MAIN_METRIC = "auroc"
 LEVEL = 0.05
@@ -139,7 +143,11 @@ def _entry(
         for level, value in areas(np.ones((1, aligned.judged.patients.n))).items()
     }
     drawn = resample(areas, aligned.judged.patients, *draw)
-    corruptions = _curves(plain, drawn, stated)
+    figures = {
+        level: _figure(replace(aligned.judged, probabilities=shares), plain[level], draw)
+        for level, shares in aligned.probabilities.items()
+    }
+    corruptions = _curves(figures, drawn, stated)
     costliest = _costliest(corruptions)
     return {
         "target": judged.target.name,
@@ -154,12 +162,14 @@ def _entry(
 
 
 def _curves(
-    plain: Mapping[Level, float], drawn: Mapping[Level, Floats], stated: Stated
+    figures: Mapping[Level, dict[str, Any]], drawn: Mapping[Level, Floats], stated: Stated
 ) -> list[dict[str, Any]]:
     """Each corruption's levels, by severity."""
-    levels = [level for level in plain if level != CLEAN]
-    changes = {level: drawn[level] - drawn[CLEAN] for level in levels}
-    p_values = [_p_value(plain[level] - plain[CLEAN], changes[level]) for level in levels]
+    clean = figures[CLEAN]
+    levels = [level for level in figures if level != CLEAN]
+    spreads = {level: drawn[level] - drawn[CLEAN] for level in levels}
+    changes = {level: _change(clean, figures[level], spreads[level]) for level in levels}
+    p_values = [_p_value(changes[level], spreads[level]) for level in levels]
     corrected = dict(zip(levels, holm(p_values).tolist(), strict=True))
     curves: dict[str, dict[str, Any]] = {}
     for level in sorted(levels, key=lambda level: level[1]):
@@ -169,11 +179,10 @@ def _curves(
         entry = {
             "severity": severity,
             "value": float(values[severity - 1]) if known else float(severity),
-            "metric": _figure(plain[level], drawn[level]),
-            "change": _figure(plain[level] - plain[CLEAN], changes[level]),
+            "metric": figures[level],
+            "change": changes[level],
             "p_corrected": None if np.isnan(corrected[level]) else corrected[level],
         }
-        clean = _figure(plain[CLEAN], drawn[CLEAN])
         curve = {"name": name, "unit": unit if known else "severity", "clean": clean, "levels": []}
         curves.setdefault(name, curve)["levels"].append(entry)
     return [curves[name] for name in _in_order(level[0] for level in levels)]
@@ -183,22 +192,33 @@ def _in_order(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _figure(value: float, spread: Floats) -> dict[str, Any]:
-    if np.isnan(value):
-        method = "undefined: an image of every class is needed"
-        return {"value": None, "low": None, "high": None, "method": method}
+def _figure(judged: Judged, value: float, draw: tuple[int, int]) -> dict[str, Any]:
+    """The area with the interval that it has in the block of its split."""
+    cells = len(judged.target.classes) * judged.codes + judged.probabilities.argmax(axis=1)
+    evidence = Evidence(judged, cells, Statistic(judged, cells), draw)
+    owner = judged.target.classes[1] if judged.target.is_binary else ALL
+    return evidence.figure(owner, MAIN_METRIC, value)
+
+
+def _change(clean: dict[str, Any], worse: dict[str, Any], spread: Floats) -> dict[str, Any]:
+    if clean["value"] is None or worse["value"] is None:
+        return {"value": None, "low": None, "high": None, "method": str(clean["method"])}
+    change = {"value": worse["value"] - clean["value"], "low": None, "high": None}
+    if clean["low"] is None:
+        return {**change, "method": str(clean["method"])}
     low, high = percentile_interval(spread, CONFIDENCE)
     if np.isnan(low) or low == high:
         why = "undefined in many resamples" if np.isnan(low) else "every resample gave the same"
-        return {"value": value, "low": None, "high": None, "method": f"no interval: {why}"}
+        return {**change, "method": f"no interval: {why}"}
     method = f"patient bootstrap, percentile, {len(spread)} resamples"
-    return {"value": value, "low": low, "high": high, "method": method}
+    return {**change, "low": low, "high": high, "method": method}
 
 
-def _p_value(change: float, spread: Floats) -> float:
-    """Two-sided, by the bootstrap's standard error; NaN where the spread is zero or undefined."""
-    error = float(np.std(spread))
-    return float(2 * norm.sf(abs(change) / error)) if error > 0 else float("nan")
+def _p_value(change: dict[str, Any], spread: Floats) -> float:
+    """Two-sided, by the bootstrap's standard error; NaN where the change has no interval."""
+    if change["low"] is None:
+        return float("nan")
+    return float(2 * norm.sf(abs(change["value"]) / float(np.std(spread))))
 
 
 def _costliest(corruptions: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -217,11 +237,12 @@ def _verdict(costliest: dict[str, Any] | None) -> str:
     level = min(costliest["levels"], key=lambda level: float(level["change"]["value"]))
     change, name = level["change"], costliest["name"].replace("_", " ")
     before, after = costliest["clean"]["value"], level["metric"]["value"]
-    bounds = "" if change["low"] is None else f", {change['low']:+.2f} to {change['high']:+.2f}"
+    bounds = "" if change["low"] is None else f", {change['low']:+.3f} to {change['high']:+.3f}"
     said = (
-        f"{name} costs most: AUROC goes from {before:.2f} to {after:.2f} at {level['value']:g} "
-        f"({costliest['unit']}; change {change['value']:+.2f}{bounds})"
-    )
-    told = level["p_corrected"] is not None and level["p_corrected"] < LEVEL
-    lost = told and change["value"] < 0
+        f"{name} costs most: AUROC goes from {before:.3f} to {after:.3f} at {level['value']:g} "
+        f"({costliest['unit']}; change {change['value']:+.3f}{bounds})"
+    ).replace(" -", " −")
+    if level["p_corrected"] is None and change["value"] < 0:
+        return f"{said}; whether that is more than chance cannot be told."
+    lost = change["value"] < 0 and level["p_corrected"] < LEVEL
     return f"{said}." if lost else f"{said}, which is within chance."
