@@ -243,6 +243,13 @@ def test_figures_without_any_interval_do_not_meet_the_item(run: Path) -> None:
     assert "0.900" in rows["claim_37"]["answer"]
 
 
+def test_intervals_are_told_by_method_and_not_by_their_counts(run: Path) -> None:
+    answer = rows_of(run)["claim_29"]["answer"]
+    assert "intervals over patients" in answer
+    assert "Wilson" in answer
+    assert "independent ones" not in answer
+
+
 def test_facts_of_persons_are_told_by_partition_and_small_cells_hidden(run: Path) -> None:
     table = load_documents(run).index
     assert table is not None

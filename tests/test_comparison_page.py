@@ -148,6 +148,13 @@ def test_a_forest_plot_reads_aloud_what_it_draws(n_rows: int) -> None:
     assert svg == plot_forest("AUROC", models, pairs, name="f")
 
 
+def test_a_forest_of_shares_has_no_tick_above_one() -> None:
+    row = ForestRow("a", "0.995 (0.990–0.999)", 0.995, 0.990, 0.999)
+    svg = plot_forest("AUROC", [row], [ForestRow("b − a", "0", 0.0, -0.1, 0.1)], name="f")
+    assert ">1<" in svg or ">0.99<" in svg
+    assert not re.search(r">1\.\d+<", svg)
+
+
 def test_what_is_within_chance_is_hollow_also_in_grey() -> None:
     def plot(*, is_filled: bool) -> str:
         row = ForestRow("B − A", "+0.1", 0.1, 0.0, 0.2, is_filled=is_filled)

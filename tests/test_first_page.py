@@ -134,7 +134,7 @@ def test_screening_counts_what_was_never_looked_at(tmp_path: Path) -> None:
     run = make_evaluation_only(tmp_path / "only", CHEST)
     change(run, metrics=GOOD, subgroups=[])
     reasons = " ".join(answer_screening(load_documents(run)).reasons)
-    assert "not tested on images from another place" in reasons
+    assert "Nothing says it was tested on images from another place" in reasons
     assert "Nobody has looked at groups of patients" in reasons
 
 
@@ -160,3 +160,40 @@ def test_a_judgement_of_validation_is_no_test(tmp_path: Path) -> None:
     answer = answer_screening(load_documents(run))
     assert answer.short == "No."
     assert "It was judged on validation images only, not on a test." in answer.reasons
+
+
+def test_few_images_are_counted_where_there_is_no_interval(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", CHEST, n_images=160)
+    bare = {**figure(0.0, 0.0), "low": None, "high": None, "method": "no interval: too few"}
+    change(run, metrics={"specificity": bare}, confusion_matrix=[[0, 1], [0, 14]])
+    documents = load_documents(run)
+    [part] = build_first_page(documents).targets
+    negative = part.people[1].caption
+    assert negative == "0 cleared, 100 false alarms; counted on 1 image, no interval."
+    reasons = answer_screening(documents).reasons
+    assert "Of 100 NORMAL images it called 100 PNEUMONIA." in reasons
+
+
+def test_worse_than_guessing_is_said_without_an_interval(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", CHEST, n_images=160)
+    bare = {**figure(0.04, 0.0), "low": None, "high": None, "method": "no interval: too few"}
+    change(run, metrics={"auroc": bare})
+    answer = answer_screening(load_documents(run))
+    assert answer.short == "No."
+    assert answer.reasons[0] == "It was no better than guessing (AUROC 0.040)."
+
+
+def test_the_external_figure_is_written_out(chest: Path) -> None:
+    documents = load_documents(chest)
+    external = documents.block("label", "external_test")
+    assert external is not None
+    [part] = build_first_page(documents).targets
+    auroc = external["metrics"]["auroc"]
+    assert f"from elsewhere, AUROC was {auroc['value']:.3f} (95 % interval" in part.good[-1]
+
+
+def test_cautions_of_robustness_name_their_target(tmp_path: Path) -> None:
+    targets = (FakeTarget("effusion", ("0", "1")), FakeTarget("nodule", ("0", "1")))
+    run = make_run(tmp_path / "run", *targets)
+    said = [caution.text for caution in collect_cautions(load_documents(run))]
+    assert any(text.startswith("effusion: Slightly changed images") for text in said)

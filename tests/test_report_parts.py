@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from fake_blocks import fake_gap
+from fake_blocks import fake_gap, figure
 from fake_runs import FakeTarget, make_evaluation_only, make_run
 from pellucid.errors import UsageError
 from pellucid.evaluation.comparing.comparison import compare_predictions
@@ -22,7 +22,9 @@ from pellucid.reporting import write_report
 from pellucid.reporting.documents import load_documents
 from pellucid.reporting.legacy import upgrade_block
 from pellucid.reporting.sections.external_part import external_part
+from pellucid.reporting.sections.group_parts import subgroups_part
 from pellucid.reporting.sections.judgement import judge_target
+from pellucid.reporting.sections.metric_tables import patient_level_part
 from pellucid.reporting.tables import Table
 
 CHEST = FakeTarget("label", ("NORMAL", "PNEUMONIA"), separation=1.6)
@@ -231,6 +233,44 @@ def test_a_foreign_table_gives_the_report_without_training(tmp_path: Path) -> No
     source = write_report(folder).read_text(encoding="utf-8")
     assert "Report of predictions" in source
     assert not {"Training", "Network", "Hyperparameters"} & set(contents(source))
+
+
+def test_validation_of_a_foreign_table_is_not_said_to_have_chosen_an_epoch(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "y_true": ["b", "a", "b", "a"] * 40,
+            "probability_a": [0.2, 0.7, 0.4, 0.6] * 40,
+            "probability_b": [0.8, 0.3, 0.6, 0.4] * 40,
+            "split": ["test", "validation"] * 80,
+        }
+    )
+    document = evaluate_predictions(table, n_resamples=20)
+    (tmp_path / "evaluation.json").write_text(json.dumps(document))
+    source = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "Validation stands beside for comparison." in source
+    assert "the epoch" not in source
+
+
+def test_patients_left_out_of_the_patient_level_are_told() -> None:
+    reason = "2 patients have images of different classes and are left out"
+    levels = {"mean": {"n": 7, "reason": reason, "metrics": {"auroc": figure(0.9, 0.05)}}}
+    block = {"n_images": 20, "split": "test", "metrics": {}, "patient_level": levels}
+    part = patient_level_part(block, 0)
+    assert part is not None
+    told = "A patient is judged once, from all of its images: 7 patients."
+    assert part.words == (f"{told} {reason}.",)
+
+
+def test_a_gap_that_is_not_defined_says_why() -> None:
+    entry = {"fact": "sex", "values": [], "gap": None, "p": None, "p_corrected": None}
+    test = "not made: fewer than two groups are large enough"
+    block = {"classes": ["a", "b"], "metrics": {}, "subgroups": [{**entry, "test": test}]}
+    part = subgroups_part(block, 0)
+    assert part is not None
+    [gap] = [table for table in part.tables if table.name == "gaps-0"]
+    cell = next(iter(gap.shown))[1].estimate
+    assert cell is not None
+    assert cell.reason == "fewer than two groups are large enough"
 
 
 def test_no_patient_is_named_anywhere(run: Path, source: str) -> None:

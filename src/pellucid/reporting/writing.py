@@ -6,6 +6,7 @@ Knows the field's names for metrics. It does not know where a number comes from.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from pellucid.reporting.metric_words import METRIC_NAMES
 
 SPLIT_NAMES = {"external_test": "external test"}
+_METHOD_NUMBERS = re.compile(r"(?:,| over) [\d,]+ (?:images|patients)[^,]*")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,15 @@ class Estimate:
         """Why there is no value."""
         text = self.method.removeprefix("undefined").removeprefix("suppressed").lstrip(": ")
         return text or "no reason was recorded"
+
+
+def without_numbers(method: str) -> str:
+    """How an interval was found, without the numbers of one figure, which its CSV keeps.
+
+    >>> without_numbers("jackknife over 81 patients, logit scale")
+    'jackknife, logit scale'
+    """
+    return _METHOD_NUMBERS.sub("", method)
 
 
 def metric_name(key: str) -> str:

@@ -22,7 +22,7 @@ from pellucid.reporting.checklists.known import (
 )
 from pellucid.reporting.documents import RunDocuments
 from pellucid.reporting.metric_words import in_order
-from pellucid.reporting.writing import count, decimal, listing, metric_name
+from pellucid.reporting.writing import count, decimal, listing, metric_name, without_numbers
 
 DIAGNOSTIC = ("auroc", "sensitivity", "specificity", "ppv", "npv", "balanced_accuracy", "accuracy")
 SHORT = ("auroc", "balanced_accuracy", "accuracy")
@@ -44,15 +44,17 @@ def metrics(documents: RunDocuments) -> Answer | None:
 
 def uncertainty(documents: RunDocuments) -> Answer | None:
     """Level and methods of the intervals, as the figures name them."""
-    held = [figure for block in main_blocks(documents) for figure in all_figures(block)]
-    methods = [str(f["method"]) for f in held if f.get("low") is not None and f.get("method")]
+    found = [figure for block in main_blocks(documents) for figure in all_figures(block)]
+    held = [figure for figure in found if figure.get("low") is not None and figure.get("method")]
+    methods = [without_numbers(str(figure["method"])) for figure in held]
     if not methods:
         return not_met("No figure of the run has an interval.")
     by_use = sorted(set(methods), key=lambda method: (-methods.count(method), method))
     document = documents.evaluation
     level = float(document.get("confidence") or 0.95)
+    over = "patients" if documents.patients_known else "images (patients unknown)"
     return met(
-        f"{100 * level:g} % intervals over patients, {document.get('n_resamples')} resamples where "
+        f"{100 * level:g} % intervals over {over}, {document.get('n_resamples')} resamples where "
         f"resampled, seed {document.get('seed')}. Methods: {'; '.join(by_use[:SHOWN_METHODS])}."
     )
 

@@ -79,6 +79,8 @@ def _draw_rows(axes: Axes, rows: Sequence[ForestRow], span: tuple[float, float])
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+    if all(bound <= 1 for row in rows for bound in _bounds(row)):
+        axes.set_xticks([tick for tick in axes.get_xticks() if span[0] <= tick <= min(1, span[1])])
 
 
 def _write_row(axes: Axes, row: ForestRow, number: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ from pellucid.reporting.writing import Estimate, shorten
 
 ROW_IN = 0.235
 SHORT_LABEL = 22
+UNIT_WIDTH = 24  # letters under a small panel
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,15 @@ def plot_corruption(corruption: Mapping[str, Any], *, metric: str, low: float, n
         axes.set(ylim=(low, 1.0), ylabel=metric)
         axes.grid(axis="y", color=RULE, linewidth=0.4)
         axes.set_xticks(*_severities(corruption))
-        axes.set_xlabel(str(corruption.get("unit") or "severity"))
+        axes.set_xlabel(_two_lines(str(corruption.get("unit") or "severity")))
         axes.set_title(str(corruption["name"]).replace("_", " "), loc="left")
         return figure_to_svg(figure, name, f"{metric} under {corruption['name']} by severity")
+
+
+def _two_lines(unit: str) -> str:
+    """Two lines, the second maybe empty, so that the axes of all panels end at one height."""
+    lines = wrap(unit, UNIT_WIDTH)
+    return "\n".join(lines if len(lines) > 1 else [*lines, " "])
 
 
 def _severities(corruption: Mapping[str, Any]) -> tuple[list[float], list[str]]:

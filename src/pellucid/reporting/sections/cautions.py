@@ -112,7 +112,7 @@ def _about_figures(documents: RunDocuments, target: str) -> Iterator[Caution]:
     if block["split"] not in ("test", "external_test"):
         text = (
             f"{where}There are no labelled test images. The figures are of the {block['split']} "
-            "images, which also chose the epoch, and flatter."
+            f"images, which {_chose(documents)}, and flatter."
         )
         yield Caution("FAIL", text)
     yield from _about_few_patients(documents, block, where)
@@ -124,6 +124,11 @@ def _about_figures(documents: RunDocuments, target: str) -> Iterator[Caution]:
             "these images do not settle how good the classifier is."
         )
         yield Caution("WARN", text)
+
+
+def _chose(documents: RunDocuments) -> str:
+    """What validation was used for; of a model from elsewhere nobody can tell."""
+    return "also chose the epoch" if documents.was_trained_here else "may have chosen the model"
 
 
 def _about_few_patients(
@@ -157,7 +162,6 @@ def _about_reach(documents: RunDocuments) -> Iterator[Caution]:
             known = "Whether these images come from where the model was trained is not known here."
         text = "At another hospital, with other devices and other patients, the figures will differ"
         yield Caution("NOTE", f"{known} {text} and can be much worse.")
-    yield Caution("NOTE", "This is research software and not a medical device.")
 
 
 def _about_external(documents: RunDocuments, target: str) -> Iterator[Caution]:
@@ -208,6 +212,10 @@ def _about_probabilities(documents: RunDocuments, target: str) -> Iterator[Cauti
 
 def _about_robustness(documents: RunDocuments) -> Iterator[Caution]:
     for entry in documents.evaluation.get("robustness") or []:
+        target, metric = str(entry["target"]), metric_name(str(entry["metric"]))
+        where = f"{target}: " if len(documents.targets) > 1 else ""
+        if entry["metric"] == "auroc" and target in documents.targets:
+            metric = main_metric(documents.main_block(target))[0]
         for corruption in entry["corruptions"]:
             clean = Estimate.of(corruption["clean"])
             mild = Estimate.of(corruption["levels"][0]["metric"]) if corruption["levels"] else clean
@@ -215,7 +223,7 @@ def _about_robustness(documents: RunDocuments) -> Iterator[Caution]:
                 continue
             name = str(corruption["name"]).replace("_", " ")
             text = (
-                f"Slightly changed images ({name}) lower {metric_name(str(entry['metric']))} from "
+                f"{where}Slightly changed images ({name}) lower {metric} from "
                 f"{decimal(clean.value)} to {decimal(mild.value)}."
             )
             yield Caution("WARN", text, "Check that new images are made as these were.")

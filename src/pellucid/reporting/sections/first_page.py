@@ -209,7 +209,8 @@ def _hundred(block: dict[str, Any], label: str, estimate: Estimate, name: str) -
     right = max(1, right) if share > 0 else 0
     wrong = _wrongly(block, label, in_hundred(1 - share))
     verb = "cleared" if _is_negative(block, label) else "found"
-    caption = f"{in_hundred(share)} {verb}, {wrong}."
+    n = sum(block["confusion_matrix"][[str(name) for name in block["classes"]].index(label)])
+    caption = f"{in_hundred(share)} {verb}, {wrong}; counted on {count(n, 'image')}, no interval."
     if estimate.low is not None and estimate.high is not None:
         low, high = (f"{100 * end:.0f}" for end in (estimate.low, estimate.high))
         span = low if low == high else f"{low} to {high}"

@@ -99,7 +99,7 @@ def _gap_table(facts: list[Block], metric: str, number: int) -> Table:
     rows: list[list[Cell]] = [
         [
             _fact(entry),
-            Estimate.of(entry["gap"]) if entry.get("gap") else Estimate(None),
+            Estimate.of(entry["gap"] or {"method": _why_no_gap(entry)}),
             p_cell(entry.get("p")),
             p_cell(entry.get("p_corrected")),
             str(entry.get("test") or ""),
@@ -108,6 +108,10 @@ def _gap_table(facts: list[Block], metric: str, number: int) -> Table:
     ]
     heads = ["Fact", f"Largest gap of {metric}", "p", "p corrected", "Test"]
     return build_table(f"gaps-{number}", heads, rows)
+
+
+def _why_no_gap(entry: Block) -> str:
+    return f"undefined: {str(entry.get('test') or '').removeprefix('not made: ')}"
 
 
 def robustness_parts(robustness: list[Block]) -> list[Part]:

@@ -47,6 +47,7 @@ class Judgement:
     split: str
     n_images: int
     has_validation: bool
+    validation_chose_epoch: bool
     groups: list[ShownGroup]
     methods: list[Method]
     confusion: list[tuple[str, list[Cell]]]
@@ -69,6 +70,7 @@ def judge_target(documents: RunDocuments, target: str, number: int) -> Judgement
         split=split_name(str(block["split"])),
         n_images=int(block["n_images"]),
         has_validation=other is not None,
+        validation_chose_epoch=documents.was_trained_here,
         groups=groups,
         methods=methods,
         confusion=confusion_rows(block),

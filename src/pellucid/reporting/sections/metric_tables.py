@@ -5,7 +5,6 @@ Each figure stands with its interval and a letter for how the interval was found
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Any
@@ -26,10 +25,12 @@ from pellucid.reporting.tables import Table, build_table
 from pellucid.reporting.writing import (
     Estimate,
     capitalise,
+    count,
     metric_name,
     percent,
     sentence_of,
     split_name,
+    without_numbers,
 )
 
 PER_CLASS_ORDER = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
@@ -42,7 +43,6 @@ RULES = {
     "max": "highest of its images' probabilities",
     "noisy_or": "1 minus the product of 1 − probability over its images",
 }
-_NUMBERS = re.compile(r"(?:,| over) [\d,]+ (?:images|patients)[^,]*")
 WHY = {  # where a figure needed another method than its metric has
     "patient bootstrap, percentile": "resamples whole patients: images of one patient are alike",
     "Newcombe": "hardly any pair is misranked, where a variance would claim certainty",
@@ -127,7 +127,7 @@ def _row(
         estimate=estimate,
         validation=None if beside is None else Estimate.of(beside),
         has_bar=key not in WITHOUT_BAR,
-        mark=marks.get(general(estimate.method), ""),
+        mark=marks.get(without_numbers(estimate.method), ""),
     )
 
 
@@ -159,20 +159,11 @@ def _collect_methods(figures: dict[str, Any], owner: str) -> list[Method]:
     """Each method once, lettered in the order in which the tables meet them."""
     keys: dict[str, str] = {}
     for key in in_order(figures):
-        text = general(Estimate.of(figures[key]).method)
+        text = without_numbers(Estimate.of(figures[key]).method)
         if text and not text.startswith(("undefined", "no interval")):
             keys.setdefault(text, key)
     letters = zip(ascii_lowercase, keys.items(), strict=False)
     return [Method(letter, text, _why(text, owner, key)) for letter, (text, key) in letters]
-
-
-def general(method: str) -> str:
-    """A method without the numbers of one figure, which its CSV keeps.
-
-    >>> general("jackknife over 81 patients, logit scale")
-    'jackknife, logit scale'
-    """
-    return _NUMBERS.sub("", method)
 
 
 def _why(text: str, owner: str, key: str) -> str:
@@ -255,7 +246,8 @@ def patient_level_part(block: dict[str, Any], number: int) -> Part | None:
 
 def _patients_sentence(block: dict[str, Any], levels: dict[str, Any], rules: list[str]) -> str:
     n = max((int(levels[rule].get("n") or 0) for rule in rules), default=0)
-    return (
-        f"A patient is judged once, from all of its images: {n:,} patients of "
-        f"{int(block['n_images']):,} {split_name(str(block['split']))} images."
-    )
+    text = f"A patient is judged once, from all of its images: {count(n, 'patient')}"
+    left_out = next((str(levels[rule].get("reason") or "") for rule in rules), "")
+    if left_out:
+        return f"{text}. {sentence_of(left_out)}"
+    return f"{text} of {int(block['n_images']):,} {split_name(str(block['split']))} images."

@@ -18,6 +18,8 @@ from pellucid.reporting.writing import Estimate, in_hundred, listing
 # A screening test that may miss more than one in ten is refused here outright. The bound is ours;
 # what a programme asks for depends on the disease.
 WANTED_SENSITIVITY = 0.90
+FEWEST_CLEARED = 0.5  # of those without the finding; below it most of them would be called back
+GUESSING = 0.5
 REASONS_SHOWN = 5
 DEVICE = (
     "This is research software and not a medical device: no use on patients without a prospective "
@@ -70,11 +72,14 @@ def _about_figures(block: dict[str, Any]) -> Iterator[str]:
     if block["split"] not in ("test", "external_test"):
         yield f"It was judged on {block['split']} images only, not on a test."
     name, estimate = main_metric(block)
-    if name.endswith("AUROC") and estimate.low is not None and estimate.low <= 0.5:
+    if name.endswith("AUROC") and estimate.value is not None and estimate.value <= GUESSING:
+        yield f"It was no better than guessing ({name} {estimate.text})."
+    elif name.endswith("AUROC") and estimate.low is not None and estimate.low <= GUESSING:
         yield f"It may be no better than guessing ({name} {estimate.text})."
     if estimate.value is not None and estimate.low is None:
         yield f"How sure its {name} is cannot be said ({estimate.remark or 'no interval'})."
     yield from _misses(block)
+    yield from _false_alarms(block)
 
 
 def _misses(block: dict[str, Any]) -> Iterator[str]:
@@ -88,6 +93,17 @@ def _misses(block: dict[str, Any]) -> Iterator[str]:
         if low < WANTED_SENSITIVITY:
             missed = in_hundred(1 - low)
             yield f"Of 100 {images_of(block, label)} it may miss {missed} (by the interval)."
+
+
+def _false_alarms(block: dict[str, Any]) -> Iterator[str]:
+    """A test that calls most of the well ill finds all the ill, and is none."""
+    if len(block["classes"]) != 2:
+        return
+    cleared = Estimate.of((block.get("metrics") or {}).get("specificity")).value
+    if cleared is not None and cleared < FEWEST_CLEARED:
+        negative, positive = map(str, block["classes"])
+        n = in_hundred(1 - cleared)
+        yield f"Of 100 {images_of(block, negative)} it called {n} {positive}."
 
 
 def screened(block: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -107,7 +123,8 @@ def screened(block: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def _missing(documents: RunDocuments) -> Iterator[str]:
     if not any(block["split"] == "external_test" for block in documents.blocks):
-        yield "It was not tested on images from another place."
+        known = "It was not tested" if documents.was_trained_here else "Nothing says it was tested"
+        yield f"{known} on images from another place."
     if not documents.patients_known:
         yield "Patients are not known, so that figures may flatter and intervals are too narrow."
 

@@ -60,6 +60,10 @@ def describe_goodness(documents: RunDocuments, target: str) -> list[str]:
     elif name == "AUROC":
         meaning = "how often a positive image is ranked above a negative one"
         sentences.append(f"AUROC is {meaning}; 0.5 is guessing.")
+    external = documents.block(target, "external_test")
+    if external is not None and external is not block:
+        n, estimate = count(int(external["n_images"]), "image"), main_metric(external)[1]
+        sentences.append(f"On {n} from elsewhere, {name} was {estimate.sentence}.")
     return sentences
 
 
