@@ -351,8 +351,8 @@ def overview(settings: list[dict[str, Any]]) -> list[dict[str, Any]]:
             rows.append(
                 {"metric": metric, "cells": len(usual), "held": round(pooled, 1)}
                 | {"least": round(min(shares), 1), "most": round(max(shares), 1)}
-                | {"within": within}
-                | {"below": sum(c < 93.5 - e for c, e in zip(shares, error, strict=True))}
+                | {"within": int(within)}
+                | {"below": int(sum(c < 93.5 - e for c, e in zip(shares, error, strict=True)))}
             )
     return rows
 
@@ -386,8 +386,9 @@ def main() -> None:
     if arguments.json:
         document = json.loads(arguments.json.read_text())
         document |= {"methods_compared": contests, "overview": overview(settings)}
-        document["settings"] = settings
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        lines = ",\n  ".join(json.dumps(row) for row in settings)  # a line each: there are 2,160
+        whole = json.dumps(document, indent=1).rstrip().removesuffix("}").rstrip()
+        arguments.json.write_text(f'{whole},\n "settings": [\n  {lines}\n ]\n}}\n')
 
 
 if __name__ == "__main__":
