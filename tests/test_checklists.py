@@ -243,6 +243,19 @@ def test_figures_without_any_interval_do_not_meet_the_item(run: Path) -> None:
     assert "0.900" in rows["claim_37"]["answer"]
 
 
+def test_a_test_of_given_predictions_may_be_of_another_source(tmp_path: Path) -> None:
+    row = rows_of(make_evaluation_only(tmp_path / "run", CHEST))["claim_32"]
+    assert row["status"] == "asked"
+    assert "AUROC" in row["answer"]
+
+
+def test_the_size_of_the_test_is_told_with_what_the_audit_expects_of_it(run: Path) -> None:
+    said = "40 ill and 60 other patients are in test: expect an AUROC of 0.85 to be known to ±0.08."
+    finding = {"level": "NOTE", "code": "sample_size", "message": said}
+    edit(run / "audit.json", findings=[finding])
+    assert rows_of(run)["claim_21"]["answer"].endswith(said)
+
+
 def test_intervals_are_told_by_method_and_not_by_their_counts(run: Path) -> None:
     answer = rows_of(run)["claim_29"]["answer"]
     assert "intervals over patients" in answer

@@ -197,3 +197,21 @@ def test_cautions_of_robustness_name_their_target(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", *targets)
     said = [caution.text for caution in collect_cautions(load_documents(run))]
     assert any(text.startswith("effusion: Slightly changed images") for text in said)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "words"),
+    [
+        (figure(0.6, 0.1), figure(0.0, 0.2), "too extreme (calibration slope 0.600"),
+        (figure(1.0, 0.1), figure(1.9, 0.5), "too low (calibration intercept 1.900"),
+        (figure(1.0, 0.1), figure(0.0, 0.2), ""),
+    ],
+)
+def test_probabilities_are_doubted_as_a_user_gets_them(
+    tmp_path: Path, slope: dict[str, Any], intercept: dict[str, Any], words: str
+) -> None:
+    run = make_run(tmp_path / "run", CHEST, n_images=160)
+    good = {"slope": figure(1.0, 0.1), "intercept": figure(0.0, 0.1)}
+    change(run, calibration={"before": {"slope": slope, "intercept": intercept}, "after": good})
+    said = [c.text for c in collect_cautions(load_documents(run)) if "Probabilities are" in c.text]
+    assert [words in text for text in said] == ([True] if words else [])

@@ -97,7 +97,10 @@ def internal_test(documents: RunDocuments) -> Answer | None:
     blocks = judged_blocks(documents, "test")
     if not blocks:
         return not_met("The run holds no test split with labels.")
-    return met(f"{_told(blocks, SHORT)}.")
+    told = f"{_told(blocks, SHORT)}."
+    if documents.was_trained_here:
+        return met(told)
+    return asked(f"{told} Whether these are of the source of its training the run does not know.")
 
 
 def robustness(documents: RunDocuments) -> Answer | None:
@@ -140,7 +143,7 @@ def recalibration(documents: RunDocuments) -> Answer | None:
         f"{on_split(block)} {scaling['method']} scaling fitted on {scaling['fitted_on']}"
         for block, scaling in scaled
     ]
-    return met(f"{'; '.join(words)}; nothing else was updated.")
+    return met(f"{'; '.join(words)}, in the evaluation alone: the model gives them unscaled.")
 
 
 def recalibrated(documents: RunDocuments) -> Answer | None:

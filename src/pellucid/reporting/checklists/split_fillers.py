@@ -73,7 +73,10 @@ def disjointness(documents: RunDocuments) -> Answer | None:
 def size_of_test(documents: RunDocuments) -> Answer | None:
     """The size there is; the size that was meant only the author knows."""
     parts = [f"{on_split(block)} {who(block)}" for block in main_blocks(documents)]
-    return asked(f"Judged are {'; '.join(parts)}. The run holds no calculation of that size.")
+    findings = documents.audit.get("findings", [])
+    expected = [str(f["message"]) for f in findings if f.get("code") == "sample_size"]
+    known = " ".join(expected) or "The run holds no calculation of that size."
+    return asked(f"Judged are {'; '.join(parts)}. {known}")
 
 
 def flow(documents: RunDocuments) -> Answer | None:

@@ -73,7 +73,8 @@ def _describe(calibration: dict[str, Any]) -> str:
     ]
     return (
         f"Scaling ({scaling['method']}; {', '.join(named)}) was fitted on {scaling['fitted_on']} "
-        "and is held here against images that it has not seen. It leaves the ranking as it is."
+        "and is held here against images that it has not seen. It leaves the ranking as it is, "
+        "and the model too: its probabilities stay as given."
     )
 
 

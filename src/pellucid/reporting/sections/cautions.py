@@ -198,16 +198,28 @@ def _about_groups(documents: RunDocuments, target: str) -> Iterator[Caution]:
 
 
 def _about_probabilities(documents: RunDocuments, target: str) -> Iterator[Caution]:
-    """Slope and intercept of what a user would get: after scaling where there is one."""
+    """Slope and level of what a user gets: as given, since nothing scales a prediction."""
     calibration = documents.main_block(target).get("calibration") or {}
-    used = calibration.get("after") or calibration.get("before") or {}
-    slope = Estimate.of(used.get("slope"))
-    if slope.low is None or slope.high is None or slope.low <= 1 <= slope.high:
+    given = calibration.get("before") or {}
+    slope, intercept = Estimate.of(given.get("slope")), Estimate.of(given.get("intercept"))
+    if _side(slope, 1):
+        how = "too extreme" if _side(slope, 1) < 0 else "too cautious"
+        figure = f"calibration slope {slope.text}"
+    elif _side(intercept, 0) and len(documents.main_block(target)["classes"]) == 2:
+        how = "too high" if _side(intercept, 0) < 0 else "too low"
+        figure = f"calibration intercept {intercept.text}"
+    else:
         return
     where = f"{target}: " if len(documents.targets) > 1 else ""
-    how = "too extreme" if slope.high < 1 else "too cautious"
-    text = f"{where}Probabilities are {how} (calibration slope {slope.text}): a call may be right "
+    text = f"{where}Probabilities are {how} ({figure}): a call may be right "
     yield Caution("WARN", f"{text}and its probability still wrong.", "Do not read them as risks.")
+
+
+def _side(estimate: Estimate, ideal: float) -> int:
+    """Whether the whole interval lies below the ideal (-1) or above it (1); else 0."""
+    if estimate.low is None or estimate.high is None:
+        return 0
+    return int(estimate.low > ideal) - int(estimate.high < ideal)
 
 
 def _about_robustness(documents: RunDocuments) -> Iterator[Caution]:
