@@ -197,6 +197,10 @@ def test_cautions_of_robustness_name_their_target(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", *targets)
     said = [caution.text for caution in collect_cautions(load_documents(run))]
     assert any(text.startswith("effusion: Slightly changed images") for text in said)
+    documents = load_documents(run)
+    shown = [caution.text for caution in build_first_page(documents).cautions]
+    assert len(shown) < CAUTIONS_FIRST
+    assert [*shown, *(caution.text for caution in further_cautions(documents))] == said
 
 
 @pytest.mark.parametrize(

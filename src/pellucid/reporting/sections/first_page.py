@@ -30,7 +30,7 @@ from pellucid.reporting.writing import (
     split_name,
 )
 
-CAUTIONS_FIRST = 6
+CAUTIONS_FIRST, CAUTIONS_OF_SEVERAL = 6, 5  # beside one target and beside more, on A4
 NARROW, WIDE = 0.05, 0.10
 PEOPLE_SHOWN = 4  # classes; more do not fit
 START = 0.5  # where the scale of AUROC begins: guessing
@@ -84,14 +84,18 @@ def build_first_page(documents: RunDocuments) -> FirstPage:
     """The first page of a run."""
     return FirstPage(
         targets=[_target(documents, name, n) for n, name in enumerate(documents.targets)],
-        cautions=collect_cautions(documents)[:CAUTIONS_FIRST],
+        cautions=collect_cautions(documents)[: _n_cautions(documents)],
         answer=answer_screening(documents),
     )
 
 
 def further_cautions(documents: RunDocuments) -> list[Caution]:
     """The cautions that found no place on the first page."""
-    return collect_cautions(documents)[CAUTIONS_FIRST:]
+    return collect_cautions(documents)[_n_cautions(documents) :]
+
+
+def _n_cautions(documents: RunDocuments) -> int:
+    return CAUTIONS_FIRST if len(documents.targets) == 1 else CAUTIONS_OF_SEVERAL
 
 
 def _target(documents: RunDocuments, target: str, number: int) -> FirstTarget:
