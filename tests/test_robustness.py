@@ -55,6 +55,8 @@ def test_every_level_is_scikit_learns_area_of_that_table(classes: tuple[str, ...
     (entry,) = judge_robustness(judge(table), levels, (200, 0), stated=STATED)
     assert (entry["target"], entry["split"], entry["metric"]) == ("label", "test", "auroc")
     assert entry["n_images"] == 150
+    assert entry["average"] == ("" if len(classes) == 2 else "macro one-vs-rest")
+    assert ("macro AUROC" in entry["verdict"]) == (len(classes) > 2)
     assert [curve["name"] for curve in entry["corruptions"]] == ["noise", "blur"]
     for curve in entry["corruptions"]:
         assert [level["value"] for level in curve["levels"]] == list(STATED[curve["name"]][1])

@@ -22,6 +22,7 @@ from scipy.stats import norm
 from pellucid.errors import PredictionsError
 from pellucid.evaluation.comparing.multiplicity import holm
 from pellucid.evaluation.judged import Judged
+from pellucid.evaluation.measures.averages import AVERAGES
 from pellucid.evaluation.measures.metrics import Ranking
 from pellucid.evaluation.predictions import PROBABILITY, check_predictions
 from pellucid.evaluation.uncertainty.figures import Evidence
@@ -153,11 +154,12 @@ def _entry(
         "target": judged.target.name,
         "split": judged.split,
         "metric": MAIN_METRIC,
+        "average": "" if judged.target.is_binary else AVERAGES[MAIN_METRIC],
         "n_images": aligned.judged.n,
         "n_patients": aligned.judged.patients.n,
         "corruptions": corruptions,
         "costliest": None if costliest is None else costliest["name"],
-        "verdict": _verdict(costliest),
+        "verdict": _verdict(costliest, "AUROC" if judged.target.is_binary else "macro AUROC"),
     }
 
 
@@ -231,7 +233,7 @@ def _costliest(corruptions: list[dict[str, Any]]) -> dict[str, Any] | None:
     return corruptions[min(costs)[1]] if costs else None
 
 
-def _verdict(costliest: dict[str, Any] | None) -> str:
+def _verdict(costliest: dict[str, Any] | None, metric: str) -> str:
     if costliest is None:
         return "No change can be told: AUROC needs images of every class."
     level = min(costliest["levels"], key=lambda level: float(level["change"]["value"]))
@@ -239,7 +241,7 @@ def _verdict(costliest: dict[str, Any] | None) -> str:
     before, after = costliest["clean"]["value"], level["metric"]["value"]
     bounds = "" if change["low"] is None else f", {change['low']:+.3f} to {change['high']:+.3f}"
     said = (
-        f"{name} costs most: AUROC goes from {before:.3f} to {after:.3f} at {level['value']:g} "
+        f"{name} costs most: {metric} goes from {before:.3f} to {after:.3f} at {level['value']:g} "
         f"({costliest['unit']}; change {change['value']:+.3f}{bounds})"
     ).replace(" -", " −")
     if level["p_corrected"] is None and change["value"] < 0:

@@ -122,6 +122,7 @@ def robustness_parts(robustness: list[Block]) -> list[Part]:
 
 def _robustness_part(entry: Block, number: int) -> Part:
     metric = metric_name(str(entry["metric"]))
+    metric = f"Macro {metric}" if str(entry.get("average", "")).startswith("macro") else metric
     low = _lowest(entry)
     plots = tuple(
         plot_corruption(corruption, metric=metric, low=low, name=f"robustness-{number}-{place}")
