@@ -75,7 +75,10 @@ def test_any_text_comes_back_from_the_csv(cells: list[list[str]]) -> None:
 def test_each_reason_for_no_interval_stands_once() -> None:
     lone = Estimate(0.5, method="no interval: too few patients")
     table = build_table("t", ["a", "b", "c"], [["x", lone, lone], ["y", FIGURE, Estimate(None)]])
-    assert table.remarks == ["no interval: too few patients"]
+    assert table.remarks == [
+        "no interval: too few patients",
+        "not defined: no reason was recorded",
+    ]
 
 
 def test_numbers_as_people_write_them() -> None:

@@ -56,9 +56,9 @@ class Table:
 
     @cached_property
     def remarks(self) -> list[str]:
-        """Why figures have no interval, each reason once; cells refer to it by its number."""
+        """Why figures have no interval or no value, each reason once; cells refer to its number."""
         cells = (cell for row in self.rows for cell in row if isinstance(cell, Estimate))
-        return list(dict.fromkeys(cell.remark for cell in cells if cell.is_defined and cell.remark))
+        return list(dict.fromkeys(cell.footnote for cell in cells if cell.footnote))
 
     @cached_property
     def csv(self) -> str:

@@ -77,6 +77,11 @@ class Estimate:
         return self.method if self.method.startswith("no interval") else ""
 
     @property
+    def footnote(self) -> str:
+        """What stands below a table of this figure: why it has no interval, or no value."""
+        return self.remark if self.is_defined else f"{self.state}: {self.reason}"
+
+    @property
     def reason(self) -> str:
         """Why there is no value."""
         text = self.method.removeprefix("undefined").removeprefix("suppressed").lstrip(": ")
