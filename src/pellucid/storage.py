@@ -1,4 +1,4 @@
-"""Writing our own small files so that a reader finds the old one or the new one, never half of one.
+"""Our own small files: written so that a reader finds the old or the new one, and read with care.
 
 Knows bytes and paths; it does not know what stands in the files.
 """
@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pellucid.errors import UsageError
+from pellucid.errors import PredictionsError, UsageError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -65,3 +65,20 @@ def cannot_write(path: Path, error: OSError) -> UsageError:
             remedy="Free some space and run the same command again with --resume.",
         )
     return UsageError(f"{path} cannot be written", error.strerror or type(error).__name__)
+
+
+def load_document(path: Path, kind: str, version: int) -> dict[str, Any]:
+    """A JSON document of ours, such as an "evaluation", by its format `pellucid-<kind>`.
+
+    Raises `PredictionsError` when it is damaged, another, or newer than `version`.
+    """
+    what = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} of Pellucid"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PredictionsError(f"{path} is not a readable {kind}") from error
+    if not isinstance(document, dict) or document.get("format") != f"pellucid-{kind}":
+        raise PredictionsError(f"{path} is not {what}")
+    if document.get("version", 0) > version:
+        raise PredictionsError(f"{path} was written by a newer Pellucid")
+    return document

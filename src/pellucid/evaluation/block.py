@@ -99,7 +99,7 @@ def build_block(
         "metrics": main_metrics(figures, target),
         "per_class": {name: figures[name] for name in target.classes},
         "operating_points": _points(judged, validation, asked),
-        "calibration": _calibration(judged, validation, asked),
+        "calibration": _calibration(judged, validation, asked, figures[ALL]),
         "curves": curves_block(judged, asked.rough),
     }
     return block | (_depth(judged, validation, asked) if is_deep else {})
@@ -112,20 +112,21 @@ def predicted_classes(judged: Judged) -> Ints:
     return np.asarray(judged.probabilities.argmax(axis=1))
 
 
-def _calibration(judged: Judged, validation: Judged | None, asked: Asked) -> dict[str, Any]:
+def _calibration(
+    judged: Judged, validation: Judged | None, asked: Asked, figures: dict[str, Any]
+) -> dict[str, Any]:
     """Before and after scaling; losses have the intervals that they have among the metrics.
 
     Two classes are scaled by Platt's two numbers, since one temperature moves no intercept.
     """
     method: Method = "platt" if judged.target.is_binary else "temperature"
     block = calibration_block(judged, validation, asked.draw, method)
-    states = {"before": judged}
+    block["before"] |= {name: figures[name] for name in LOSSES}
     if block["scaling"] is not None:
-        states["after"] = scale(judged, Scaling(**block["scaling"]))
-    k = len(judged.target.classes)
-    for when, state in states.items():
-        figures = _figures(state, k * state.codes + predicted_classes(state), asked)[ALL]
-        block[when] |= {name: figures[name] for name in LOSSES}
+        scaled = scale(judged, Scaling(**block["scaling"]))
+        cells = len(judged.target.classes) * scaled.codes + predicted_classes(scaled)
+        after = _figures(scaled, cells, asked)[ALL]
+        block["after"] |= {name: after[name] for name in LOSSES}
     return block
 
 

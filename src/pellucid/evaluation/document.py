@@ -7,7 +7,6 @@ with the reason; none is dropped.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from pellucid.evaluation.measures.across_targets import average_targets
 from pellucid.evaluation.predictions import check_predictions, task_from_predictions
 from pellucid.evaluation.uncertainty.figures import CONFIDENCE
 from pellucid.evaluation.uncertainty.independent import differences
-from pellucid.storage import write_json
+from pellucid.storage import load_document, write_json
 from pellucid.task import Target, Task
 
 FORMAT, VERSION = "pellucid-evaluation", 2
@@ -181,15 +180,7 @@ def save_evaluation(document: dict[str, Any], path: Path) -> Path:
 
 def load_evaluation(path: Path) -> dict[str, Any]:
     """Read `evaluation.json`; raises `PredictionsError` when it is another or a newer file."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PredictionsError(f"{path} is not a readable evaluation") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise PredictionsError(f"{path} is not an evaluation of Pellucid")
-    if document.get("version", 0) > VERSION:
-        raise PredictionsError(f"{path} was written by a newer Pellucid")
-    return document
+    return load_document(path, "evaluation", VERSION)
 
 
 def describe_evaluation(document: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ follows. Models are never ranked, and of several runs never the best is taken.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -31,7 +30,7 @@ from pellucid.evaluation.comparing.paired import (
 from pellucid.evaluation.predictions import SPLITS
 from pellucid.evaluation.uncertainty.figures import CONFIDENCE, build_figures, main_metrics
 from pellucid.evaluation.uncertainty.intervals import percentile_interval
-from pellucid.storage import write_json
+from pellucid.storage import load_document, write_json
 
 FORMAT, VERSION = "pellucid-comparison", 1
 OF_TWO_CLASSES = ("auroc", "sensitivity", "specificity", "accuracy")
@@ -87,15 +86,7 @@ def save_comparison(document: Document, path: Path) -> Path:
 
 def load_comparison(path: Path) -> Document:
     """Read a comparison; raises `PredictionsError` when it is another or a newer file."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PredictionsError(f"{path} is not a readable comparison") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise PredictionsError(f"{path} is not a comparison of Pellucid")
-    if document.get("version", 0) > VERSION:
-        raise PredictionsError(f"{path} was written by a newer Pellucid")
-    return document
+    return load_document(path, "comparison", VERSION)
 
 
 def describe_comparison(document: Document) -> str:

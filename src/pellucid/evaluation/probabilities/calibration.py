@@ -20,11 +20,9 @@ from pellucid.evaluation.judged import Judged
 from pellucid.evaluation.measures.probability_metrics import (
     N_BINS,
     ProbabilityScores,
-    brier_terms,
     claims,
     equal_bins,
     equal_mass_bins,
-    log_loss_terms,
 )
 from pellucid.evaluation.probabilities.recalibration import fit_intercept, fit_line, is_parted
 from pellucid.evaluation.probabilities.scaling import Method, Scaling, fit_scaling, scale
@@ -216,29 +214,3 @@ def _bin(
         "observed_low": observed["low"],
         "observed_high": observed["high"],
     }
-
-
-def brier_loss(probabilities: Floats, codes: Ints) -> float:
-    """Mean squared distance from the truth: (p - y)² for two classes, summed over K otherwise."""
-    return float(brier_terms(probabilities, codes).mean())
-
-
-def log_loss(probabilities: Floats, codes: Ints) -> float:
-    """Mean of -log of the true class's probability."""
-    return float(log_loss_terms(probabilities, codes).mean())
-
-
-def describe_calibration(probabilities: Floats, codes: Ints) -> dict[str, Any]:
-    """Calibration without intervals or scaling, as evaluations of version 1 hold it."""
-    claimed, right = claims(probabilities, codes)
-    place = equal_bins(claimed)
-    scores = ProbabilityScores(probabilities, codes)(np.ones((1, len(codes))))
-    bins = []
-    for number in range(N_BINS):
-        inside = place == number
-        n = int(inside.sum())
-        mean = {"mean_probability": float(claimed[inside].mean()) if n else None}
-        mean["observed"] = float(right[inside].mean()) if n else None
-        bins.append({"low": number / N_BINS, "high": (number + 1) / N_BINS, "n": n, **mean})
-    names = ("brier", "log_loss", "calibration_error")
-    return {"method": "none", **{name: float(scores[name][0]) for name in names}, "bins": bins}
