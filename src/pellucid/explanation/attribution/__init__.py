@@ -1,0 +1,1 @@
+"""Which pixels of an image a score depends on, by four methods with one result."""

@@ -1,0 +1,1 @@
+"""The lecture alive: each of its ideas run on one image or a few numbers, and drawn."""
