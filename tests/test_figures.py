@@ -170,11 +170,32 @@ def test_predictive_values_need_patients_of_both_classes_where_these_have_severa
     table["y_true"] = np.where(np.arange(200) < 16, "yes", "no")
     yes = figures_of(judged_table(table))["yes"]
     assert yes["ppv"]["method"] == (
-        "no interval: only 4 patients have images of class yes, and the method holds from 5 on"
+        "no interval: only 4 patients have images of class yes, and the method holds from 15 on"
     )
     assert yes["specificity"]["low"] is not None
     alone = figures_of(judged_table(table.assign(patient_id=table["image_id"])))["yes"]
     assert alone["ppv"]["low"] is not None
+
+
+@pytest.mark.parametrize(
+    ("n_ill", "metric", "is_given"),
+    [
+        (14, "ppv", False),
+        (15, "ppv", True),
+        (14, "positive_likelihood_ratio", False),
+        (15, "positive_likelihood_ratio", True),
+        (7, "sensitivity", False),
+        (8, "sensitivity", True),
+    ],
+)
+def test_patients_with_several_images_must_be_more(n_ill: int, metric: str, is_given: bool) -> None:
+    table = make_table(120, seed=16)
+    table["patient_id"] = [f"P{row // 2:02d}" for row in range(120)]
+    table["y_true"] = np.where(np.arange(120) < 2 * n_ill, "yes", "no")
+    figure = figures_of(judged_table(table))["yes"][metric]
+    assert (figure["low"] is not None) == is_given, figure["method"]
+    alone = figures_of(judged_table(table.assign(patient_id=table["image_id"])))["yes"][metric]
+    assert alone["low"] is not None
 
 
 def test_perfect_predictions() -> None:

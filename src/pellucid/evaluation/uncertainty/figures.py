@@ -113,9 +113,11 @@ class Evidence:
         counted, hit = self._counted(owner, name)
         sizes, hits = self._images(counted), self._images(counted & hit)
         there = sizes > 0
-        _check_enough(sizes, method.smallest, "that it counts")
+        several = bool(sizes.max(initial=0) > 1)
         across = name in ("ppv", "npv")  # rightly and wrongly predicted patients differ in class
-        if across and sizes.max() > 1:
+        fewest = method.smallest if across else method.fewest(several=several)
+        _check_enough(sizes, fewest, "that it counts")
+        if across and several:
             self._patients(owner, method)
         return share_interval(hits[there], sizes[there], CONFIDENCE, across_classes=across)
 
@@ -190,8 +192,9 @@ class Evidence:
     def _patients(self, owner: str, method: Method) -> float:
         """The patients of the scarcest class that the metric needs; raises where too few."""
         groups = self._groups(owner, method)
+        fewest = method.fewest(several=self._judged.n > self._judged.patients.n)
         for what, inside in groups:
-            _check_enough(self._images(inside), method.smallest, what)
+            _check_enough(self._images(inside), fewest, what)
         return min(kish_size(self._images(inside)) for _, inside in groups)
 
     def _groups(self, owner: str, method: Method) -> list[tuple[str, Bools]]:

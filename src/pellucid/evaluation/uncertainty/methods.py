@@ -1,7 +1,8 @@
 """Which interval suits which metric, why, and from how many patients on it holds what it promises.
 
 The table is the outcome of benchmarks/coverage.py: a method stands here where its 95 % intervals
-held the truth about 95 % of the time, and is not used with fewer patients than `smallest`.
+held the truth about 95 % of the time, and is not used with fewer patients than `smallest`, or than
+`clustered` where patients have several images.
 """
 
 from __future__ import annotations
@@ -19,13 +20,20 @@ class Method:
     smallest: int
     why: str
     scale: str = ""
+    clustered: int = 0
+
+    def fewest(self, *, several: bool) -> int:
+        """The patients needed; `several` says whether any patient has several images."""
+        return max(self.smallest, self.clustered) if several else self.smallest
 
 
-SHARE = Method("share", 5, "a share of images: exact theory, also for several images a patient")
+_EXACT = "a share of images: exact theory, also for several images a patient"
+SHARE = Method("share", 5, _EXACT, clustered=8)
+PREDICTIVE = Method("share", 5, _EXACT, clustered=15)  # of each class; with fewer it is too wide
 AREA = Method("area", 10, "DeLong's variance is exact for ranks and needs no resampling", "logit")
 _NEEDS = "depends on the prevalence, which a bootstrap within classes would hold fixed"
 LOGIT = Method("jackknife", 10, _NEEDS, "logit")
-LOG = Method("jackknife", 10, _NEEDS, "log")
+LOG = Method("jackknife", 10, _NEEDS, "log", clustered=15)
 FISHER = Method("jackknife", 10, _NEEDS, "Fisher's z")
 LOSS = Method("loss", 10, "a mean over images, whatever their classes", "log")
 _JUMPS = "jumps from score to score, so that leaving out one patient says little"
@@ -34,7 +42,8 @@ DRAWN_95 = Method("bootstrap", 80, _JUMPS)
 BIASED = Method("none", 0, "chance adds to it, and no method tried held the truth")
 
 METHODS: dict[str, Method] = {
-    **dict.fromkeys(("sensitivity", "specificity", "ppv", "npv", "accuracy", "micro_f1"), SHARE),
+    **dict.fromkeys(("sensitivity", "specificity", "accuracy", "micro_f1"), SHARE),
+    **dict.fromkeys(("ppv", "npv"), PREDICTIVE),
     "auroc": AREA,
     **dict.fromkeys(("auprc", "f1", "balanced_accuracy"), LOGIT),
     **dict.fromkeys(("ppv_at_prevalence", "npv_at_prevalence"), LOGIT),
