@@ -1,0 +1,195 @@
+"""Layers by name: which there are, which are worth showing, and what each gives for an image.
+
+A name is the module's in the backbone: `layer4.2.bn2`, `features.29`, `0.conv`; with `backbone.`
+before it, it is the same layer. Three names are ours: `backbone` is its whole output, `pooled` what
+the head gets, and `logits` the classifier's answer. The classifier is left exactly as it was found.
+This module knows no image, no preprocessing and no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.errors import UsageError, did_you_mean
+from pellucid.network.classifier import Classifier, NetworkSpec
+from pellucid.network.spec import RESNETS, TIMM, VGGS
+
+BACKBONE, POOLED, LOGITS = "backbone", "pooled", "logits"
+_PREFIX = "backbone."
+_TIMM_PREFIX = "model."  # where TimmBackbone keeps timm's network
+
+
+def layer_names(classifier: Classifier) -> list[str]:
+    """Every module of the backbone, in the order of its making, without `backbone.`."""
+    return [name for name, _ in classifier.backbone.named_modules() if name]
+
+
+def full_name(classifier: Classifier, name: str) -> str:
+    """The layer's name among all of the classifier's modules, such as `backbone.layer1.0.conv1`.
+
+    Raises `UsageError` when there is no such layer; the message lists the stages.
+    """
+    ours = {BACKBONE: BACKBONE, POOLED: "pooling", LOGITS: ""}
+    if name in ours:
+        return ours[name]
+    short = name.removeprefix(_PREFIX)
+    modules = dict(classifier.backbone.named_modules())
+    for candidate in (short, _TIMM_PREFIX + short):
+        if candidate and candidate in modules:
+            return _PREFIX + candidate
+    raise _unknown_layer(classifier, name)
+
+
+def find_layer(classifier: Classifier, name: str) -> nn.Module:
+    """The module of a layer by its name; raises `UsageError` when there is none."""
+    return classifier.get_submodule(full_name(classifier, name))
+
+
+def last_convolutional_layer(classifier: Classifier) -> str:
+    """The layer whose output global pooling gets: `layer4`, `features.30`; the last stage."""
+    return stages(classifier, classifier.spec)[-1]
+
+
+def stages(classifier: Classifier, spec: NetworkSpec) -> list[str]:
+    """The layers worth showing, from the first to the one whose output global pooling gets.
+
+    `plain`: every block. VGG: before each pooling, and the last pooling. ResNet: the first
+    activation, then the four groups of blocks. timm: the stages that it names itself, else the
+    children of the network. Where the last of them is not yet what is pooled, the layer that gives
+    it follows; it is found by running the network, and is `backbone` where no module gives it.
+    """
+    if spec.name == "plain":
+        return [name for name, _ in classifier.backbone.named_children()]
+    if spec.name in VGGS:
+        return _vgg_stages(classifier.backbone)
+    if spec.name in RESNETS:
+        return ["relu", "layer1", "layer2", "layer3", "layer4"]
+    names = layer_names(classifier)
+    outputs = _outputs(classifier, [BACKBONE, *names])
+    named = [name for name in _timm_stages(classifier) if _is_map(outputs.get(name), True)]
+    final = [name for name in names if _are_equal(outputs.get(name), outputs[BACKBONE])]
+    if named and named[-1] in final:
+        return named
+    return [*named, (final or [BACKBONE])[0]]
+
+
+def capture(
+    classifier: Classifier, x: Tensor, names: Sequence[str], *, gradients: bool = False
+) -> dict[str, Tensor]:
+    """The outputs of layers for normalised images `x` (n, C, S, S): name → (n, channels, h, w).
+
+    `pooled` gives (n, n_features) and `logits` (n, n_logits). With `gradients` the outputs hang in
+    one graph, so that `torch.autograd.grad(score_of_logits, outputs["layer4"])` works even where no
+    parameter asks for gradients; without, they are detached. Of a layer that runs more than once
+    (`relu` of a ResNet block) the last run counts. What later layers do in place does not reach
+    an output. Raises `UsageError` for an unknown layer, one that does not run, or one whose output
+    is no map (channel, row, column).
+    """
+    modules = {name: find_layer(classifier, name) for name in names}
+    seen: dict[str, Tensor] = {}
+    with torch.set_grad_enabled(gradients), _hooked(modules, seen), evaluating(classifier):
+        classifier(x.detach().clone().requires_grad_() if gradients else x)
+    is_square = x.shape[-1] == x.shape[-2]
+    for name in names:
+        if name not in seen:
+            raise _no_map(classifier, name, "it does not run")
+        if name not in (POOLED, LOGITS) and not _is_map(seen[name], is_square):
+            raise _no_map(classifier, name, f"the shape {_shape(seen[name])}")
+    return {name: seen[name] for name in names}
+
+
+@contextmanager
+def evaluating(classifier: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every module gets back the mode it had."""
+    modes = {module: module.training for module in classifier.modules()}
+    try:
+        classifier.eval()
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def _hooked(modules: dict[str, nn.Module], seen: dict[str, Any]) -> Iterator[None]:
+    """Put the output of each module into `seen` under its name, for a while."""
+    handles = []
+    try:
+        for name, module in modules.items():
+            handles.append(module.register_forward_hook(partial(_keep, seen, name)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _keep(seen: dict[str, Any], name: str, module: nn.Module, inputs: Any, output: Any) -> Any:
+    """Keep the output and hand on a copy, which later layers may change in place."""
+    seen[name] = output
+    return output.clone() if isinstance(output, Tensor) else None
+
+
+def _outputs(classifier: Classifier, names: Sequence[str]) -> dict[str, Any]:
+    """What the layers give for one image of noise; a layer that does not run is left out."""
+    spec = classifier.spec
+    shape = (1, spec.channels, spec.image_size, spec.image_size)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    outputs: dict[str, Any] = {}
+    modules = {name: find_layer(classifier, name) for name in names}
+    with torch.no_grad(), _hooked(modules, outputs), evaluating(classifier):
+        classifier.features(noise.to(next(classifier.parameters()).device))
+    return outputs
+
+
+def _vgg_stages(backbone: nn.Module) -> list[str]:
+    """The layer before each pooling, the last activation of a size; and the last pooling."""
+    layers = list(backbone.features)  # type: ignore[arg-type]
+    poolings = [k for k, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]
+    return [f"features.{k}" for k in (*(k - 1 for k in poolings), poolings[-1])]
+
+
+def _timm_stages(classifier: Classifier) -> list[str]:
+    """The modules that timm's `feature_info` names, or else the children of the network."""
+    model: Any = classifier.backbone.model
+    info = getattr(model, "feature_info", None) or ()
+    known = layer_names(classifier)
+    told = [_TIMM_PREFIX + str(stage["module"]) for stage in info]
+    children = [_TIMM_PREFIX + name for name, _ in model.named_children()]
+    return [name for name in told if name in known] or children
+
+
+def _is_map(output: Any, is_square: bool) -> bool:
+    """(n, channels, h, w). Of a square image rows equal columns, where channels are not last."""
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        return False
+    return not is_square or output.shape[2] == output.shape[3]
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    return isinstance(one, Tensor) and one.shape == other.shape and torch.equal(one, other)
+
+
+def _shape(output: Any) -> str:
+    return str(tuple(output.shape[1:])) if isinstance(output, Tensor) else type(output).__name__
+
+
+def _no_map(classifier: Classifier, name: str, found: str) -> UsageError:
+    rule = f"The layer {name!r} gives no map (channel, row, column)"
+    return UsageError(rule, found, _stages_text(classifier))
+
+
+def _unknown_layer(classifier: Classifier, name: str) -> UsageError:
+    near = did_you_mean(name.removeprefix(_PREFIX), layer_names(classifier))
+    hint = f"{near} " if near.startswith("Did") else ""
+    rule = f"{classifier.spec.name.removeprefix(TIMM)} has no such layer"
+    return UsageError(rule, repr(name), hint + _stages_text(classifier))
+
+
+def _stages_text(classifier: Classifier) -> str:
+    return f"Its stages are {', '.join(stages(classifier, classifier.spec))}."
