@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pellucid.errors import PlanError
-from pellucid.images.preprocessing import LUMA, Preprocessing, normalise, preprocess
+from pellucid.images.preprocessing import (
+    LUMA,
+    Preprocessing,
+    normalise,
+    place_back,
+    preprocess,
+)
 
 sizes = st.integers(1, 40)
 channels = st.sampled_from([1, 3])
@@ -132,3 +138,35 @@ def test_missing_settings_and_frozen() -> None:
 def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(PlanError, match="1 or 3 channels"):
         preprocess(np.zeros(shape, np.float32), Preprocessing(image_size=4, channels=1))
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+@pytest.mark.parametrize("shape", [(120, 60), (60, 120), (90, 90)])
+def test_a_map_of_a_mark_lies_on_the_mark_again(fit: str, shape: tuple[int, int]) -> None:
+    plan = Preprocessing(image_size=48, channels=1, fit=fit)
+    image = np.zeros((1, *shape), dtype=np.float32)
+    image[0, 10:24, 40:54] = 1.0
+
+    seen = preprocess(image, plan)[0].astype(np.float32) / 255
+    back = place_back(seen, *shape, plan)
+
+    assert back.shape == shape
+    assert back.dtype == np.float32
+    assert back[13:21, 43:51].min() > 0.9
+    assert back[image[0] == 0].mean() < 0.03
+
+
+def test_placing_back_cuts_the_padding_away_and_keeps_values() -> None:
+    plan = Preprocessing(image_size=8, channels=1)
+    heat = np.full((8, 8), 5.0)
+    heat[2:6] = -2.0  # a wide image of 2:1 lies in these four rows
+
+    assert np.unique(place_back(heat, 40, 80, plan)).tolist() == [-2.0]
+
+
+@pytest.mark.parametrize(("shape", "height"), [((7, 8), 4), ((8, 8, 1), 4), ((8, 8), 0)])
+def test_a_map_that_is_not_the_networks_square_is_refused(
+    shape: tuple[int, ...], height: int
+) -> None:
+    with pytest.raises(PlanError, match="map to place back is 8 x 8"):
+        place_back(np.zeros(shape), height, 4, Preprocessing(image_size=8, channels=1))

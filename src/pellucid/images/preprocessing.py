@@ -98,6 +98,24 @@ def preprocess(pixels: np.ndarray[Any, Any], preprocessing: Preprocessing) -> By
     return canvas
 
 
+def place_back(
+    heat: np.ndarray[Any, Any], height: int, width: int, preprocessing: Preprocessing
+) -> FloatArray:
+    """A map over the network's square (image_size, image_size), as it lies on the whole image.
+
+    What lies on padding is cut away; the rest is brought to (height, width), the size of the image
+    before `preprocess`, bilinearly. Values are neither rescaled nor clipped. Raises `PlanError`.
+    """
+    size = preprocessing.image_size
+    if heat.shape != (size, size) or min(height, width) < 1:
+        rule = f"A map to place back is {size} x {size}, and its image has at least one pixel"
+        raise PlanError(rule, f"{heat.shape} onto {height} x {width}")
+    rows, columns = _fitted(height, width, preprocessing)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    inside = np.asarray(heat[top : top + rows, left : left + columns], dtype=np.float32)
+    return _resized(np.ascontiguousarray(inside), height, width)
+
+
 def normalise(pixels: ByteArray, preprocessing: Preprocessing) -> FloatArray:
     """Turn uint8 (n, channel, row, column) into float32 (x / 255 - mean) / std."""
     mean = np.asarray(preprocessing.mean, dtype=np.float32).reshape(-1, 1, 1)
