@@ -1,0 +1,42 @@
+"""Grad-CAM: where in a layer's maps the channels that raise a score are active.
+
+Selvaraju et al. 2017, "Grad-CAM: visual explanations from deep networks via gradient-based
+localization". By hand, since it is ten lines; captum's LayerGradCam is the tests' oracle.
+Knows normalised images and a layer's name; it does not know pixels or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pellucid.errors import UsageError
+from pellucid.explanation.goals import Goal, goal_scores
+from pellucid.explanation.layers import LOGITS, POOLED, capture, stages
+from pellucid.network.classifier import Classifier
+
+
+def grad_cam(
+    classifier: Classifier, x: Tensor, goals: Sequence[Goal], layer: str
+) -> tuple[Tensor, Tensor]:
+    """Maps (n, S, S), none below 0, and scores (n,) of normalised images x (n, C, S, S).
+
+    A channel's weight is the spatial mean of the score's gradient (equation 1); the map is the
+    ReLU of the weighted sum of channels (equation 2), brought to S×S by bilinear interpolation.
+    Raises `UsageError` for a layer that gives no map.
+    """
+    if layer in (POOLED, LOGITS):
+        known = ", ".join(stages(classifier, classifier.spec))
+        rule = "Grad-CAM needs a layer with a map (channel, row, column)"
+        raise UsageError(rule, repr(layer), f"Its stages are {known}.")
+    outputs = capture(classifier, x, [layer, LOGITS], gradients=True)
+    maps = outputs[layer]
+    scores = goal_scores(outputs[LOGITS], classifier.task, goals)
+    (gradient,) = torch.autograd.grad(scores.sum(), maps, materialize_grads=True)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    coarse = functional.relu((weights * maps).sum(dim=1, keepdim=True)).detach()
+    fine = functional.interpolate(coarse, x.shape[2:], mode="bilinear", align_corners=False)
+    return fine[:, 0], scores.detach()
