@@ -86,15 +86,18 @@ def capture(
 
     `pooled` gives (n, n_features) and `logits` (n, n_logits). With `gradients` the outputs hang in
     one graph, so that `torch.autograd.grad(score_of_logits, outputs["layer4"])` works even where no
-    parameter asks for gradients; without, they are detached. Of a layer that runs more than once
+    parameter asks for gradients, and with respect to `x` where it asks for them itself; without,
+    they are detached. Of a layer that runs more than once
     (`relu` of a ResNet block) the last run counts. What later layers do in place does not reach
     an output. Raises `UsageError` for an unknown layer, one that does not run, or one whose output
     is no map (channel, row, column).
     """
     modules = {name: find_layer(classifier, name) for name in names}
     seen: dict[str, Tensor] = {}
+    if gradients and not x.requires_grad:
+        x = x.clone().requires_grad_()
     with torch.set_grad_enabled(gradients), _hooked(modules, seen), evaluating(classifier):
-        classifier(x.detach().clone().requires_grad_() if gradients else x)
+        classifier(x)
     is_square = x.shape[-1] == x.shape[-2]
     for name in names:
         if name not in seen:
