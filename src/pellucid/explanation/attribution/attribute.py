@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,25 +18,42 @@ import torch
 from torch import Tensor
 
 from pellucid.bundle import Bundle
-from pellucid.errors import UsageError, did_you_mean
+from pellucid.errors import UsageError
 from pellucid.explanation.attribution.grad_cam import grad_cam
+from pellucid.explanation.attribution.gradients import (
+    gradient_x_input,
+    integrated_gradients,
+    scores_of,
+)
+from pellucid.explanation.attribution.occlusion import occlusion
+from pellucid.explanation.attribution.settings import METHODS as METHODS
+from pellucid.explanation.attribution.settings import complete_settings
 from pellucid.explanation.goals import Goal, check_pixels, goals_of_each
-from pellucid.explanation.layers import full_name, last_convolutional_layer
+from pellucid.explanation.layers import last_convolutional_layer
+from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.classifier import Classifier, normalise
 
-METHODS = ("grad_cam", "integrated_gradients", "occlusion", "gradient_x_input")
-
 MAX_BATCH = 32
-_BATCH_PIXELS = 400_000  # 8 images of 224 pixels: about 1 GB of activations in a VGG
+_BATCH_PIXELS = 400_000  # 8 images of 224 pixels: their activations in a VGG take about 1 GB
+
+_FUNCTIONS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "grad_cam": grad_cam,
+    "integrated_gradients": integrated_gradients,
+    "occlusion": occlusion,
+    "gradient_x_input": gradient_x_input,
+}
+_MANY_PASSES = ("integrated_gradients", "occlusion")  # a batch is of one image, many times
 
 
 @dataclass(frozen=True)
 class Attribution:
     """One map an image for one goal each.
 
-    `values` is float32 (n, S, S) in units of the score (a logit) and S×S of the network's input:
-    of Grad-CAM never below 0, of the other methods signed (above 0 speaks for the goal).
-    `scores` (n,) are the goals' logits. `layer` is Grad-CAM's and "" for the other methods.
+    `values` is float32 (n, S, S), S×S of the network's input, in units of the score, a logit: of
+    Grad-CAM never below 0, of the other methods signed (above 0 speaks for the goal). `scores` (n,)
+    are the goals' logits. `layer` is Grad-CAM's and "" for the other methods. `settings` are those
+    of the method, complete; `baseline_scores` (n,) the goals' logits of the baseline image, None
+    for Grad-CAM, which has none.
     """
 
     method: str
@@ -44,6 +61,8 @@ class Attribution:
     goals: tuple[Goal, ...]
     values: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float64]
+    settings: dict[str, Any] = field(default_factory=dict)
+    baseline_scores: npt.NDArray[np.float64] | None = None
 
     @property
     def says_nothing(self) -> npt.NDArray[np.bool_]:
@@ -53,7 +72,19 @@ class Attribution:
         It is constant where the layer's map is one pixel.
         """
         low, high = self.values.min(axis=(1, 2)), self.values.max(axis=(1, 2))
-        return np.asarray(high - low <= 1e-6 * np.maximum(np.abs(low), np.abs(high)))
+        return np.asarray(~(high - low > 1e-6 * np.maximum(np.abs(low), np.abs(high))))
+
+    @property
+    def completeness_errors(self) -> npt.NDArray[np.float64] | None:
+        """A map's sum minus (score - baseline's score), (n,); 0 is perfect.
+
+        For integrated gradients the error of the sum over steps: more steps make it smaller. For
+        gradient × input how far the score is from linear. Occlusion promises no such sum: None.
+        """
+        if self.baseline_scores is None or self.method == "occlusion":
+            return None
+        sums = self.values.sum(axis=(1, 2), dtype=np.float64)
+        return np.asarray(sums - (self.scores - self.baseline_scores))
 
 
 def attribute(
@@ -66,35 +97,80 @@ def attribute(
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Attribution:
-    """How each place of each image (n, C, S, S) raised or lowered its goal's score.
+    """How each place of each image, uint8 (n, C, S, S), raised or lowered its goal's score.
 
     `goals` is one for all images or one each. `layer` is Grad-CAM's alone; the default is what
-    global pooling gets. `progress` is called with (images done, n). Raises `UsageError`.
+    global pooling gets. `options` are the method's (`attribution.settings`): `baseline`, `steps`,
+    `window`, `stride`. `progress` is called with (images done, n). Raises `UsageError`.
     """
     images = check_pixels(pixels, bundle.spec)
     each = goals_of_each(bundle.task, goals, len(images))
-    if method not in METHODS:
-        raise UsageError("Unknown method", repr(method), did_you_mean(method, list(METHODS)))
+    settings = complete_settings(method, options, bundle.preprocessing)
+    if layer is not None and method != "grad_cam":
+        raise UsageError(f"{method} looks at the pixels and takes no layer", repr(layer))
     with _free_to_differentiate(bundle.classifier) as classifier:
-        layer = layer or last_convolutional_layer(classifier)
-        full_name(classifier, layer)
-        maps, scores = [], []
-        size = min(MAX_BATCH, max(1, _BATCH_PIXELS // bundle.spec.image_size**2))
+        given = _arguments(method, layer, settings, classifier, bundle.preprocessing)
+        size = 1 if "batch" in given else _batch_size(bundle.spec.image_size)
+        parts = []
         for start in range(0, len(images), size):
-            part = slice(start, start + size)
-            x = _normalised(bundle, classifier, images[part])
-            values, score = grad_cam(classifier, x, each[part], layer)
-            maps.append(values.float().cpu().numpy())
-            scores.append(score.double().cpu().numpy())
+            x = _normalised(images[start : start + size], classifier, bundle.preprocessing)
+            parts.append(_FUNCTIONS[method](classifier, x, each[start : start + size], **given))
             if progress:
                 progress(min(start + size, len(images)), len(images))
-    return Attribution(method, layer, each, np.concatenate(maps), np.concatenate(scores))
+        of_baseline = _baseline_scores(classifier, given.get("baseline"), each)
+    return Attribution(
+        method=method,
+        layer=given.get("layer", ""),
+        goals=each,
+        values=torch.cat([values for values, _ in parts]).float().cpu().numpy(),
+        scores=torch.cat([scores for _, scores in parts]).double().cpu().numpy(),
+        settings=settings,
+        baseline_scores=of_baseline,
+    )
 
 
-def _normalised(bundle: Bundle, classifier: Classifier, pixels: npt.NDArray[np.uint8]) -> Tensor:
-    device = next(classifier.parameters()).device
-    x = torch.from_numpy(np.array(pixels)).to(device)
-    return normalise(x, bundle.preprocessing.mean, bundle.preprocessing.std)
+def _arguments(
+    method: str,
+    layer: str | None,
+    settings: dict[str, Any],
+    classifier: Classifier,
+    preprocessing: Preprocessing,
+) -> dict[str, Any]:
+    """What the method's function takes besides classifier, images and goals."""
+    given = dict(settings)
+    if method == "grad_cam":
+        given["layer"] = layer or last_convolutional_layer(classifier)
+    if method in _MANY_PASSES:
+        given["batch"] = _batch_size(preprocessing.image_size)
+    if "baseline" in settings:
+        values = np.array(settings["baseline"], dtype=np.float32).reshape(1, -1, 1, 1)
+        given["baseline"] = _normalised(255 * values, classifier, preprocessing)[0]
+    return given
+
+
+def _baseline_scores(
+    classifier: Classifier, baseline: Tensor | None, goals: Sequence[Goal]
+) -> npt.NDArray[np.float64] | None:
+    """Each goal's score (n,) of the image that is the baseline everywhere."""
+    if baseline is None:
+        return None
+    size = classifier.spec.image_size
+    image = baseline.expand(-1, size, size).unsqueeze(0)
+    score = {goal: scores_of(classifier, image, [goal]).item() for goal in dict.fromkeys(goals)}
+    return np.array([score[goal] for goal in goals])
+
+
+def _normalised(
+    pixels: npt.NDArray[Any], classifier: Classifier, preprocessing: Preprocessing
+) -> Tensor:
+    """(n, C, h, w) in units of 0 to 255, as the network takes it and where it lies."""
+    x = torch.from_numpy(np.array(pixels)).to(next(classifier.parameters()).device)
+    return normalise(x, preprocessing.mean, preprocessing.std)
+
+
+def _batch_size(image_size: int) -> int:
+    """Images that go through the network at once; fewer of the larger, to bound the memory."""
+    return min(MAX_BATCH, max(1, _BATCH_PIXELS // image_size**2))
 
 
 @contextmanager
@@ -102,5 +178,5 @@ def _free_to_differentiate(classifier: Classifier) -> Iterator[Classifier]:
     """Gradients on, even in a caller's inference mode; a classifier made in it is copied."""
     with torch.inference_mode(False), torch.enable_grad():
         state = (*classifier.parameters(), *classifier.buffers())
-        made_in_inference = any(tensor.is_inference() for tensor in state)
-        yield copy.deepcopy(classifier) if made_in_inference else classifier
+        is_without_graph = any(tensor.is_inference() for tensor in state)
+        yield copy.deepcopy(classifier) if is_without_graph else classifier
