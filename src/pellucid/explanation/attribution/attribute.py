@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pellucid.bundle import Bundle
 from pellucid.errors import UsageError
-from pellucid.explanation.attribution.grad_cam import grad_cam
+from pellucid.explanation.attribution.grad_cam import default_layer, grad_cam
 from pellucid.explanation.attribution.gradients import (
     gradient_x_input,
     integrated_gradients,
@@ -29,7 +29,6 @@ from pellucid.explanation.attribution.occlusion import occlusion
 from pellucid.explanation.attribution.settings import METHODS as METHODS
 from pellucid.explanation.attribution.settings import complete_settings
 from pellucid.explanation.goals import Goal, check_pixels, goals_of_each
-from pellucid.explanation.layers import last_convolutional_layer
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.classifier import Classifier, normalise
 
@@ -99,9 +98,10 @@ def attribute(
 ) -> Attribution:
     """How each place of each image, uint8 (n, C, S, S), raised or lowered its goal's score.
 
-    `goals` is one for all images or one each. `layer` is Grad-CAM's alone; the default is what
-    global pooling gets. `options` are the method's (`attribution.settings`): `baseline`, `steps`,
-    `window`, `stride`. `progress` is called with (images done, n). Raises `UsageError`.
+    `goals` is one for all images or one each. `layer` is Grad-CAM's alone; left out, it is the
+    deepest stage whose map has at least 7 rows. `options` are the method's `baseline`, `steps`,
+    `window`, `stride` (see `attribution.settings`). `progress` is called with (images done, n).
+    Raises `UsageError`, and `MissingPackage` for occlusion without captum.
     """
     images = check_pixels(pixels, bundle.spec)
     each = goals_of_each(bundle.task, goals, len(images))
@@ -139,7 +139,7 @@ def _arguments(
     """What the method's function takes besides classifier, images and goals."""
     given = dict(settings)
     if method == "grad_cam":
-        given["layer"] = layer or last_convolutional_layer(classifier)
+        given["layer"] = layer or default_layer(classifier)
     if method in _MANY_PASSES:
         given["batch"] = _batch_size(preprocessing.image_size)
     if "baseline" in settings:

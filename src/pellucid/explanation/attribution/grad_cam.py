@@ -18,6 +18,23 @@ from pellucid.explanation.goals import Goal, goal_scores
 from pellucid.explanation.layers import LOGITS, POOLED, capture, stages
 from pellucid.network.classifier import Classifier
 
+FINE_ENOUGH = 7  # rows of the last map of a VGG or ResNet at 224 pixels, for which it was made
+
+
+def default_layer(classifier: Classifier) -> str:
+    """The deepest stage whose map has at least 7 rows, as the last one has at 224 pixels.
+
+    A small image leaves less of it: at 64 pixels the last map of a ResNet is 2×2, and no lesion can
+    be found by four numbers. The first stage where none has so many.
+    """
+    names = stages(classifier, classifier.spec)
+    spec = classifier.spec
+    device = next(classifier.parameters()).device
+    image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size, device=device)
+    maps = capture(classifier, image, names)
+    fine = [name for name in names if maps[name].shape[2] >= FINE_ENOUGH]
+    return fine[-1] if fine else names[0]
+
 
 def grad_cam(
     classifier: Classifier, x: Tensor, goals: Sequence[Goal], layer: str

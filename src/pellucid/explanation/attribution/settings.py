@@ -1,10 +1,11 @@
 """What each method can be told, checked and made complete: baseline, steps, window, stride.
 
 A baseline is the image that stands for "nothing to see", one value a channel in units of the image,
-0 (black) to 1 (white). Where a method has one, the default is the mean that preprocessing takes
-off: with black, whatever is black in the image would get no attribution, though dark fluid is a
-finding in OCT and a dark mass one in ultrasound (Sturmfels et al. 2020, "Visualizing the impact of
-feature attribution baselines"). This module knows no network.
+0 (black) to 1 (white). It decides what a map can show: where image and baseline are equal, nothing
+is attributed (Sturmfels et al. 2020, "Visualizing the impact of feature attribution baselines").
+The default is the mean that preprocessing takes off, a middle grey, so that neither black nor white
+findings are lost. Black suits bright findings on dark ground, such as opacities in a chest X-ray,
+where a grey cover can itself look like one. This module knows no network.
 """
 
 from __future__ import annotations
