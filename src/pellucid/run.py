@@ -2,7 +2,7 @@
 
     RUN/ plan.yaml  index.csv (with split)  audit.json  history.csv  run.json  checkpoints/
          predictions/<split>.csv  baseline/  robustness.csv  features.npz  pictures/
-         evaluation.json  comparison.json  report.html  bundle/
+         evaluation.json  explanation.json  comparison.json  report.html  bundle/
          checklist.yaml  checklists.md  checklists.docx
 
 Each stage reads the file that the stage before it wrote, so any stage can be run again alone.
@@ -99,6 +99,15 @@ class Run:
         return self.folder / "features.npz"
 
     @property
+    def explanation_path(self) -> Path:
+        """What the network looks at, and whether its maps mean anything."""
+        return self.folder / "explanation.json"
+
+    def explained_path(self, number: int) -> Path:
+        """A test image with its maps beside it, counted from 0."""
+        return self.folder / "pictures" / f"explained-{number:02d}.png"
+
+    @property
     def comparison_path(self) -> Path:
         """Another comparison that the report shall show."""
         return self.folder / "comparison.json"
@@ -107,6 +116,11 @@ class Run:
     def evaluation(self) -> dict[str, Any]:
         """The document of `evaluation.json`."""
         return dict(json.loads(self.evaluation_path.read_text(encoding="utf-8")))
+
+    @property
+    def explanation(self) -> dict[str, Any]:
+        """The document of `explanation.json`."""
+        return dict(json.loads(self.explanation_path.read_text(encoding="utf-8")))
 
     @property
     def facts(self) -> dict[str, Any]:

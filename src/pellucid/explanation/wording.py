@@ -145,10 +145,9 @@ def _of_one_logit(wording: Wording) -> Iterator[str]:
         f"odds / (1 + odds): {probability_words(p)}."
     )
     yield _reading(wording)
-    up = probability_words(float(wording.raised[0, 1]))
     yield (
-        f"One more on this logit would multiply the odds by e, about 2.72, and bring the "
-        f"probability of {positive} from {probability_words(p)} to {up}."
+        f"One more on this logit would multiply the odds by e, about 2.72: "
+        f"{_change(positive, p, float(wording.raised[0, 1]))}."
     )
     yield _distance(z, positive, other)
 
@@ -166,15 +165,22 @@ def _of_several(wording: Wording) -> Iterator[str]:
     )
     yield _reading(wording)
     for code in (second, first):
-        before = probability_words(float(wording.probabilities[code]))
-        after = probability_words(float(wording.raised[code, code]))
+        before, after = wording.probabilities[code], wording.raised[code, code]
         yield (
             f"One more on the logit of {wording.classes[code]} would multiply its odds by e, about "
-            f"2.72, and bring its probability from {before} to {after}; those of all other "
-            f"classes would shrink by one common factor."
+            f"2.72: {_change(wording.classes[code], float(before), float(after))}. Those of all "
+            "other classes would shrink by one common factor."
         )
     if lead > 0:
         yield f"{two} would draw level with {one} if its logit were {lead:.2f} larger."
+
+
+def _change(label: str, before: float, after: float) -> str:
+    """How a probability would move, in the digits that are shown."""
+    first, then = probability_words(before), probability_words(after)
+    if first == then:
+        return f"the probability of {label} would stay {first}"
+    return f"the probability of {label} would go from {first} to {then}"
 
 
 def _reading(wording: Wording) -> str:

@@ -26,6 +26,8 @@ from pellucid.reporting.writing import shorten
 LONGEST_SIDE = 1600  # pixels of a picture; larger images are made smaller, and the page says so
 SHORTEST_SIDE = 384  # smaller pictures are enlarged by a whole factor, each pixel a square
 _THICKEST = 0.72  # of the colour, where the map is strongest
+_FADE = 0.75  # below 1, so that places of middling strength are not lost
+_STRIP_GAP = 6  # pixels between the panels of a strip
 _PANEL_IN, _GAP_IN, _SCALE_IN, _WORDS_IN = 3.0, 0.15, 0.75, 1.35  # words stand above and below
 _SIGNED_FULL = 99.5  # percentile of |values| at which the colour of a signed map is full
 # For is light and against is dark, so that a grey print tells them apart (Okabe and Ito 2008).
@@ -90,8 +92,9 @@ def overlay(picture: Bytes, heat: HeatMap) -> Bytes:
     """The picture (row, column, 3) under the map, whose values have the same rows and columns."""
     strength = np.clip(np.abs(heat.values) / heat.limit, 0.0, 1.0)[..., np.newaxis]
     colour = heat.colours(heat.norm(np.asarray(heat.values)))[..., :3]
-    thick = _THICKEST * np.sqrt(strength) if not heat.is_signed else _THICKEST * strength**0.7
-    return np.rint((1 - thick) * picture + thick * 255 * colour).astype(np.uint8)
+    thick = _THICKEST * strength**_FADE
+    blended = (1 - thick) * picture + thick * 255 * colour
+    return np.asarray(np.rint(blended), dtype=np.uint8)
 
 
 def draw_overlay(picture: Bytes, heat: HeatMap) -> bytes:
@@ -108,6 +111,21 @@ def draw_picture(picture: Bytes) -> bytes:
     buffer = io.BytesIO()
     Picture.fromarray(picture).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def draw_strip(picture: Bytes, maps: Sequence[HeatMap], side: int = 256) -> bytes:
+    """One small PNG without words: the picture alone, then under each map, left to right."""
+    panels = [Picture.fromarray(picture)]
+    for heat in maps:
+        with Picture.open(io.BytesIO(draw_overlay(picture, heat))) as drawn:
+            panels.append(drawn.convert("RGB"))
+    for panel in panels:
+        panel.thumbnail((side, side), Picture.Resampling.LANCZOS)
+    width, height = panels[0].size
+    strip = Picture.new("RGB", (len(panels) * (width + _STRIP_GAP) - _STRIP_GAP, height), "white")
+    for number, panel in enumerate(panels):
+        strip.paste(panel, (number * (width + _STRIP_GAP), 0))
+    return draw_picture(np.asarray(strip))
 
 
 def draw_heat_maps(picture: Bytes, maps: Sequence[HeatMap], title: str) -> bytes:
@@ -150,8 +168,9 @@ def _draw_scale(axes: Axes, heat: HeatMap) -> None:
     axes.set_yticks([])
     ticks = [low, 0.0, heat.limit] if heat.is_signed else [0.0, heat.limit / 2, heat.limit]
     axes.set_xticks(ticks, [_tick(tick, heat) for tick in ticks])
-    for label, side in zip(axes.get_xticklabels(), ("left", "center", "right"), strict=True):
-        label.set_horizontalalignment(side)
+    first, _, last = axes.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
     axes.set_xlabel(heat.unit)
     axes.spines[:].set_visible(False)
 

@@ -1,1 +1,0 @@
-"""Explaining what a model says of images: pictures, pages, and the explanations of a run."""

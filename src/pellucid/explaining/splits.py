@@ -1,0 +1,247 @@
+"""A split of a run explained at once: a gallery, every map in one file, and whether they mean it.
+
+Knows the run's index and which file goes where; the maps are `explanation`'s.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pellucid.bundle import Bundle
+from pellucid.errors import ReadError, UsageError, did_you_mean
+from pellucid.explaining.choosing import spread
+from pellucid.explaining.images import Explained, named_reason
+from pellucid.explaining.one_image import Wish, goal_of, layer_of, word_each
+from pellucid.explaining.places import INDEX, open_folder, refuse_written
+from pellucid.explanation.attribution.attribute import Attribution, attribute
+from pellucid.explanation.goals import Goal
+from pellucid.images.preprocessing import place_back, preprocess
+from pellucid.images.reading import read_image
+from pellucid.prediction import predict_logits
+from pellucid.progress import Progress
+from pellucid.reporting.drawing.heat_maps import fit_picture
+from pellucid.reporting.explaining.explained import ExplainedMap
+from pellucid.reporting.explaining.gallery_page import (
+    TILES_SHOWN,
+    GalleryPage,
+    GalleryTile,
+    tile_address,
+    tile_key,
+    unreadable_images,
+    write_gallery_page,
+)
+from pellucid.reporting.writing import count
+from pellucid.run import Run
+from pellucid.storage import write_bytes
+from pellucid.task import Target
+
+MAPS = "maps.npz"
+
+Pixels = npt.NDArray[np.uint8]
+Count = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SplitImages:
+    """The readable images of a split as the network sees them: row i of both is the same image."""
+
+    table: pd.DataFrame
+    pixels: Pixels
+    logits: npt.NDArray[np.float32]
+
+
+def explain_split(
+    bundle: Bundle,
+    model: Path,
+    out: Path,
+    *,
+    split: str,
+    limit: int | None,
+    masks: Path | None,
+    wish: Wish,
+    overwrite: bool,
+    progress: Progress,
+) -> Explained:
+    """Explain a split of a run; writes index.html, maps.npz and, from `measuring`, its tests.
+
+    Of more than `limit` images some are taken in equal steps through the run's index.
+    """
+    table = _rows(model, split)
+    refuse_written([out / f"{INDEX}.html", out / MAPS], overwrite)
+    total = len(table)
+    table = table.iloc[spread(total, limit)]
+    done = Explained(open_folder(out))
+    images = _read(bundle, table, done, progress.counter("Reading images"))
+    if not len(images.table):
+        raise UsageError(f"No image of the split {split!r} can be read", str(done.unreadable[0]))
+    tiles: list[GalleryTile] = []
+    arrays: dict[str, npt.NDArray[Any]] = {"image_ids": _names(images.table)}
+    for number, target in enumerate(wish.targets(bundle)):
+        goals = _goals(bundle, images, target, wish.label)
+        maps = _attribute(bundle, images.pixels, goals, wish, progress)
+        arrays |= dict(_arrays(number, target, maps))
+        done.documents += _documents(images, goals, maps)
+        if number == 0:
+            first = maps[wish.methods[0]]
+            tiles = list(_tiles(bundle, images, first, target))
+    done.written.append(_save(out / MAPS, arrays))
+    page = _page(done, tiles, model, split, (len(images.table), total), wish)
+    done.written.append(write_gallery_page(page, out / f"{INDEX}.html"))
+    return done
+
+
+def _rows(model: Path, split: str) -> pd.DataFrame:
+    """The rows of the run's index that stand in the split; raises `UsageError`."""
+    run = Run(model)
+    if not run.index_path.is_file():
+        rule = "A split is explained of a run, which knows its images"
+        raise UsageError(rule, str(model), "Give the run folder, or image files.")
+    table = run.load_index()
+    known = sorted(table["split"].dropna().unique())
+    if split not in known:
+        raise UsageError(f"Unknown split of {model}", repr(split), did_you_mean(split, known))
+    return table[table["split"] == split].reset_index(drop=True)
+
+
+def _read(bundle: Bundle, table: pd.DataFrame, done: Explained, count_up: Count) -> SplitImages:
+    """Read, preprocess and predict; what cannot be read is set aside with its reason."""
+    kept, pixels = [], []
+    for number, row in enumerate(table.itertuples(index=False)):
+        try:
+            window = bundle.preprocessing.window
+            image = read_image(str(row.image_path), int(str(row.frame)), window=window)
+        except ReadError as error:
+            done.unreadable.append(error)
+        else:
+            kept.append(number)
+            pixels.append(preprocess(image.pixels, bundle.preprocessing))
+        count_up(number + 1, len(table))
+    size, channels = bundle.preprocessing.image_size, bundle.preprocessing.channels
+    batch = np.stack(pixels) if pixels else np.zeros((0, channels, size, size), np.uint8)
+    logits = predict_logits(bundle.classifier, batch, bundle.preprocessing)
+    return SplitImages(table.iloc[kept].reset_index(drop=True), batch, logits)
+
+
+def _goals(bundle: Bundle, images: SplitImages, target: Target, label: str | None) -> list[Goal]:
+    """The class asked for, else the one called, of each image."""
+    return [goal_of(word_each(bundle, row)[target.name], label) for row in images.logits]
+
+
+def _attribute(
+    bundle: Bundle, pixels: Pixels, goals: Sequence[Goal], wish: Wish, progress: Progress
+) -> dict[str, Attribution]:
+    return {
+        method: attribute(
+            bundle,
+            pixels,
+            goals,
+            method,
+            progress=progress.counter(method.replace("_", " ").capitalize()),
+            **layer_of(method, wish.layer),
+        )
+        for method in wish.methods
+    }
+
+
+def _names(table: pd.DataFrame) -> npt.NDArray[np.str_]:
+    return table["image_id"].to_numpy(dtype=str)
+
+
+def _arrays(
+    number: int, target: Target, maps: dict[str, Attribution]
+) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """What maps.npz holds of one target: names, classes, logits, and a stack of maps a method."""
+    yield f"target_{number}", np.array(target.name)
+    for method, found in maps.items():
+        yield f"classes_{number}", np.array([goal.label for goal in found.goals])
+        yield f"logits_{number}", found.scores.astype(np.float32)
+        yield f"{method}_{number}", found.values
+
+
+def _save(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> Path:
+    """One archive of arrays of numbers and text; no object, so reading it unpickles nothing."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return write_bytes(path, buffer.getvalue())
+
+
+def _documents(
+    images: SplitImages, goals: Sequence[Goal], maps: dict[str, Attribution]
+) -> Iterator[dict[str, Any]]:
+    scores = next(iter(maps.values())).scores
+    for name, goal, score in zip(_names(images.table), goals, scores, strict=True):
+        yield {
+            "image_id": str(name),
+            "target": goal.target,
+            "class": goal.label,
+            "logit": float(score),
+        }
+
+
+def _tiles(
+    bundle: Bundle, images: SplitImages, found: Attribution, target: Target
+) -> Iterator[GalleryTile]:
+    """The first images under their maps, with truth and call where the run knows the truth."""
+    for number in range(min(len(images.table), TILES_SHOWN)):
+        row = images.table.iloc[number]
+        window = bundle.preprocessing.window
+        image = read_image(str(row["image_path"]), int(row["frame"]), window=window)
+        picture = fit_picture(image.pixels)
+        height, width = picture.shape[:2]
+        goal = found.goals[number]
+        one = ExplainedMap(
+            target=goal.target,
+            label=goal.label,
+            method=found.method,
+            layer=found.layer,
+            score=float(found.scores[number]),
+            values=place_back(found.values[number], height, width, bundle.preprocessing),
+        )
+        words = word_each(bundle, images.logits[number])[target.name].to_json()
+        yield GalleryTile(
+            name=str(row["image_id"]),
+            address=tile_address(picture, one),
+            call=_call(row, target, words["called"]),
+            is_synthetic=bool(image.facts.get("synthetic", False)),
+        )
+
+
+def _call(row: pd.Series[Any], target: Target, called: str) -> str:
+    truth = row.get(target.name)
+    return f"{truth} → {called}" if isinstance(truth, str) else f"called {called}"
+
+
+def _page(
+    done: Explained,
+    tiles: list[GalleryTile],
+    model: Path,
+    split: str,
+    counts: tuple[int, int],
+    wish: Wish,
+) -> GalleryPage:
+    from pellucid.explaining.places import model_name
+
+    n, total = counts
+    lead = f"{count(n, f'{split} image')} explained."
+    if n < total - len(done.unreadable):
+        lead = f"{n:,} of {count(total, f'{split} image')} explained, in equal steps of the index."
+    words = [f"Every map stands in {MAPS}, as the network's input sees it."]
+    if len(tiles) < n:
+        words.append(f"The first {len(tiles)} are shown here.")
+    return GalleryPage(
+        title=f"What {model_name(model)} looks at",
+        subtitle="Explanations of a split by Pellucid",
+        lead=lead,
+        words=words,
+        tiles=tiles,
+        key=f"Truth → called. {tile_key(wish.methods[0])}",
+        unreadable=unreadable_images([named_reason(error) for error in done.unreadable]),
+    )
