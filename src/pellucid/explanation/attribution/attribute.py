@@ -33,7 +33,7 @@ from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.classifier import Classifier, normalise
 
 MAX_BATCH = 32
-_BATCH_PIXELS = 400_000  # 8 images of 224 pixels: their activations in a VGG take about 1 GB
+_BATCH_PIXELS = 400_000  # 7 images of 224 pixels
 
 _FUNCTIONS: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
     "grad_cam": grad_cam,
