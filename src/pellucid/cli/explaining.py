@@ -41,7 +41,17 @@ def explain(
     method: Annotated[str, typer.Option(metavar="M,M|all", help=METHOD_HELP)] = "grad_cam",
     layer: Annotated[
         str | None,
-        typer.Option(help="Grad-CAM's layer, such as layer3 (default: the last one)."),
+        typer.Option(
+            metavar="NAME",
+            help="Grad-CAM's layer, such as layer3 (default: the deepest of at least 7 rows).",
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="mean|black|NUMBER",
+            help="What the other methods put in place of the image (default: mean, a grey).",
+        ),
     ] = None,
     split: Annotated[
         str | None,
@@ -75,6 +85,7 @@ def explain(
         label=label,
         methods=tuple(name.strip() for name in method.split(",")),
         layer=layer,
+        baseline=baseline,
         split=split,
         limit=limit,
         masks=masks,

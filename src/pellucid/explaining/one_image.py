@@ -6,7 +6,7 @@ Knows the bundle and what `explanation` computes; it hands plain arrays to the p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ import numpy.typing as npt
 from pellucid.bundle import Bundle
 from pellucid.errors import UsageError, did_you_mean
 from pellucid.explanation.attribution.attribute import METHODS, attribute
+from pellucid.explanation.attribution.settings import find_baseline
 from pellucid.explanation.goals import Goal, find_goal, find_target
-from pellucid.explanation.layers import full_name, last_convolutional_layer
+from pellucid.explanation.layers import full_name
 from pellucid.explanation.walk import Walk, walk
 from pellucid.explanation.wording import Wording, word_logits
 from pellucid.images.image import Image
@@ -37,12 +38,13 @@ GRAD_CAM = "grad_cam"
 
 @dataclass(frozen=True)
 class Wish:
-    """What is explained and how: None is every target, the class called, the last layer."""
+    """What is explained and how; None is every target, the class called, each method's default."""
 
     target: str | None = None
     label: str | None = None
     methods: tuple[str, ...] = (GRAD_CAM,)
     layer: str | None = None
+    baseline: str | None = None
 
     def check(self, bundle: Bundle) -> Wish:
         """Raise `UsageError` for what this model cannot give; "all" becomes every method."""
@@ -57,10 +59,20 @@ class Wish:
             if GRAD_CAM not in methods:
                 raise UsageError("A layer is of Grad-CAM alone", ", ".join(methods))
             full_name(bundle.classifier, self.layer)
+        if self.baseline is not None:
+            if methods == (GRAD_CAM,):
+                raise UsageError("Grad-CAM has no baseline; the other methods have", self.baseline)
+            find_baseline(_number(self.baseline), bundle.preprocessing)
         for target in self.targets(bundle):
             if self.label is not None:
                 find_goal(bundle.task, target.name, self.label)
-        return Wish(self.target, self.label, methods, self.layer)
+        return replace(self, methods=methods)
+
+    def options(self, method: str) -> dict[str, Any]:
+        """What a method is told: Grad-CAM its layer, the others their baseline."""
+        if method == GRAD_CAM:
+            return {"layer": self.layer} if self.layer else {}
+        return {"baseline": _number(self.baseline)} if self.baseline else {}
 
     def targets(self, bundle: Bundle) -> tuple[Target, ...]:
         """The targets that are explained: the one named, those that have the class, or all."""
@@ -81,13 +93,14 @@ def explain_one(bundle: Bundle, image: Image, name: str, model: str, wish: Wish)
     for target in wish.targets(bundle):
         goal = goal_of(wordings[target.name], wish.label)
         for method in wish.methods:
-            found = attribute(bundle, pixels, goal, method, **layer_of(method, wish.layer))
+            found = attribute(bundle, pixels, goal, method, **wish.options(method))
             maps.append(
                 ExplainedMap(
                     target=goal.target,
                     label=goal.label,
                     method=method,
                     layer=found.layer,
+                    settings=found.settings,
                     score=float(found.scores[0]),
                     values=place_back(found.values[0], height, width, bundle.preprocessing),
                     says_nothing=bool(found.says_nothing[0]),
@@ -109,6 +122,14 @@ def explain_one(bundle: Bundle, image: Image, name: str, model: str, wish: Wish)
     )
 
 
+def _number(baseline: str) -> str | float:
+    """A baseline by name, or as a number."""
+    try:
+        return float(baseline)
+    except ValueError:
+        return baseline
+
+
 def word_each(bundle: Bundle, logits: npt.NDArray[np.floating]) -> dict[str, Wording]:
     """Each target's logits in words, from all logits (task.n_logits,) of one image."""
     places = bundle.task.slices()
@@ -118,11 +139,6 @@ def word_each(bundle: Bundle, logits: npt.NDArray[np.floating]) -> dict[str, Wor
 def goal_of(wording: Wording, label: str | None) -> Goal:
     """The class asked for, else the one that was called."""
     return Goal(wording.target, label or wording.classes[wording.called])
-
-
-def layer_of(method: str, layer: str | None) -> dict[str, Any]:
-    """The layer as an argument, for the one method that has one."""
-    return {"layer": layer} if method == GRAD_CAM and layer else {}
 
 
 def show_stages(way: Walk) -> tuple[ShownStage, ...]:
@@ -174,6 +190,4 @@ def _facts(bundle: Bundle, image: Image, model: str, wish: Wish) -> dict[str, st
         "Methods": ", ".join(method_words(method).name for method in wish.methods),
         "Pellucid": __version__,
     }
-    if GRAD_CAM in wish.methods:
-        facts["Grad-CAM's layer"] = wish.layer or last_convolutional_layer(bundle.classifier)
     return {name: value for name, value in facts.items() if value}

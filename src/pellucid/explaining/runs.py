@@ -7,7 +7,6 @@ goes; it does not know how the report shows it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,22 +17,23 @@ from pellucid.bundle import Bundle
 from pellucid.errors import PellucidError, ReadError
 from pellucid.evaluation.judged import Judged, judged_splits
 from pellucid.evaluation.predictions import read_predictions
-from pellucid.explaining.choosing import RULE, Chosen, choose_shown
+from pellucid.explaining.choosing import MEASURED_RULE, RULE, Chosen, choose_measured, choose_shown
+from pellucid.explaining.masks import phantom_mask
+from pellucid.explaining.measuring import QUICK, images_to_measure, measure
 from pellucid.explanation.attribution.attribute import Attribution, attribute
 from pellucid.explanation.goals import Goal
-from pellucid.explanation.layers import capture, last_convolutional_layer
 from pellucid.images.preprocessing import place_back
 from pellucid.images.reading import read_image
-from pellucid.network.classifier import normalise
 from pellucid.progress import Progress
-from pellucid.reporting.drawing.heat_maps import HeatMap, draw_strip, fit_picture
+from pellucid.reporting.drawing.heat_maps import draw_strip, fit_picture
 from pellucid.reporting.explaining.method_words import heat_map_of
 from pellucid.run import Run
 from pellucid.storage import write_bytes, write_json
 
 FORMAT, VERSION = "pellucid-explanation", 1
 SPLITS = ("test", "external_test", "validation")  # the first that has predictions
-SHOWN_METHODS = ("grad_cam", "integrated_gradients", "occlusion")
+METHODS = ("grad_cam", "integrated_gradients")  # occlusion takes seconds an image
+OPTIONS: dict[str, dict[str, Any]] = {"integrated_gradients": {"steps": 16}}
 TARGETS_SHOWN = 3
 
 Pixels = npt.NDArray[np.uint8]
@@ -52,31 +52,72 @@ def explain_run(
     """Write RUN/explanation.json and RUN/pictures/explained-*.png; returns the document.
 
     `pixels` is uint8 (n, C, S, S), of which row i belongs to row i of `table` (image_id,
-    image_path, frame). The images come from the predictions of the first of `SPLITS` that has
-    any; without predictions nothing is written and the document is empty. A method that cannot be
-    used is left out with its reason: it never stops a run. What is there already is kept.
+    image_path, frame, patient_id). The images come from the predictions of the first of `SPLITS`
+    that has any; without predictions nothing is written and the document is empty. A method that
+    cannot be used is left out with its reason: it never stops a run. What is there already is kept.
     """
     if run.explanation_path.is_file():
         return run.explanation
-    found = _predictions(run, bundle)
+    found = _predictions(run, bundle)[:TARGETS_SHOWN]
     if not found:
         return {}
     progress = progress or Progress()
-    progress.say(f"Explaining {found[0].split} images")
-    rows = pd.Series(np.arange(len(table)), index=table["image_id"].astype(str))
-    document = _describe(bundle, found[0].split)
-    chosen = [one for judged in found[:TARGETS_SHOWN] for one in choose_shown(judged)]
-    known = [one for one in chosen if one.image_id in rows.index]
-    batch = np.array(pixels[rows[[one.image_id for one in known]].to_numpy(dtype=int)])
-    maps = _attribute(bundle, batch, known, document)
-    for number, one in enumerate(known):
-        at = table.iloc[int(rows[one.image_id])]
-        picture = _picture(bundle, at, batch[number])
-        drawn = _heat_maps(bundle, picture, maps, number)
-        write_bytes(run.explained_path(number), draw_strip(picture, drawn))
-        document["images"].append(_entry(one, run.explained_path(number), maps, number))
+    progress.say(f"Explaining some {found[0].split} images, and testing the maps")
+    source = _Source(bundle, pixels, table)
+    shown = source.known([one for judged in found for one in choose_shown(judged)])
+    document: Document = {
+        "format": FORMAT,
+        "version": VERSION,
+        "split": found[0].split,
+        "rule": RULE,
+        "measured_rule": MEASURED_RULE,
+        "image_size": bundle.preprocessing.image_size,
+        "missing": {},
+    }
+    maps = _attribute(source, shown, document)
+    document["methods"] = [
+        {"method": method, "layer": one.layer, "settings": one.settings}
+        for method, one in maps.items()
+    ]
+    document["images"] = [_show(run, source, one, maps, number) for number, one in enumerate(shown)]
+    most = images_to_measure(bundle.preprocessing.image_size)
+    document["faithfulness"] = [
+        _measure(source, choose_measured(judged, most, seed), tuple(maps), progress, seed)
+        for judged in found
+    ]
     write_json(run.explanation_path, document)
     return document
+
+
+class _Source:
+    """The images of a run by their names."""
+
+    def __init__(self, bundle: Bundle, pixels: Pixels, table: pd.DataFrame) -> None:
+        self.bundle, self._pixels, self._table = bundle, pixels, table
+        self._rows = {str(name): row for row, name in enumerate(table["image_id"])}
+
+    def known(self, chosen: Sequence[Chosen]) -> list[Chosen]:
+        """Those that stand in the table."""
+        return [one for one in chosen if one.image_id in self._rows]
+
+    def pixels(self, chosen: Sequence[Chosen]) -> Pixels:
+        """What the network sees of each (n, C, S, S)."""
+        return np.array(self._pixels[[self._rows[one.image_id] for one in chosen]])
+
+    def column(self, chosen: Sequence[Chosen], name: str) -> list[str]:
+        """A column of the table for each."""
+        rows = [self._rows[one.image_id] for one in chosen]
+        return [str(value) for value in self._table[name].iloc[rows]]
+
+    def picture(self, one: Chosen) -> tuple[Pixels, bool]:
+        """The whole image where its file can still be read, else as the network sees it."""
+        row = self._table.iloc[self._rows[one.image_id]]
+        window = self.bundle.preprocessing.window
+        try:
+            image = read_image(str(row["image_path"]), int(row["frame"]), window=window)
+        except ReadError:
+            return fit_picture(self.pixels([one])[0].astype(np.float32) / 255), False
+        return fit_picture(image.pixels), bool(image.facts.get("synthetic", False))
 
 
 def _predictions(run: Run, bundle: Bundle) -> list[Judged]:
@@ -93,75 +134,38 @@ def _predictions(run: Run, bundle: Bundle) -> list[Judged]:
     return []
 
 
-def _describe(bundle: Bundle, split: str) -> Document:
-    layer = last_convolutional_layer(bundle.classifier)
-    size = bundle.preprocessing.image_size
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "split": split,
-        "rule": RULE,
-        "layer": layer,
-        "cells": _cells(bundle, layer),
-        "image_size": size,
-        "methods": [],
-        "missing": {},
-        "images": [],
-        "faithfulness": [],
-    }
-
-
-def _cells(bundle: Bundle, layer: str) -> list[int]:
-    """Rows and columns of Grad-CAM's map before it is enlarged."""
-    import torch
-
-    spec = bundle.spec
-    empty = torch.zeros((1, spec.channels, spec.image_size, spec.image_size), dtype=torch.uint8)
-    x = normalise(empty, bundle.preprocessing.mean, bundle.preprocessing.std)
-    return [int(side) for side in capture(bundle.classifier, x, [layer])[layer].shape[2:]]
-
-
 def _attribute(
-    bundle: Bundle, batch: Pixels, chosen: Sequence[Chosen], document: Document
+    source: _Source, chosen: Sequence[Chosen], document: Document
 ) -> dict[str, Attribution]:
     """The maps of every method that can be used; the reason of one that cannot is kept."""
     goals = [Goal(one.target, one.called) for one in chosen]
     maps: dict[str, Attribution] = {}
-    for method in SHOWN_METHODS if chosen else ():
+    for method in METHODS if chosen else ():
         try:
-            maps[method] = attribute(bundle, batch, goals, method)
+            pixels = source.pixels(chosen)
+            maps[method] = attribute(
+                source.bundle, pixels, goals, method, **OPTIONS.get(method, {})
+            )
         except PellucidError as error:
             document["missing"][method] = str(error)
-    document["methods"] = list(maps)
     return maps
 
 
-def _picture(bundle: Bundle, row: pd.Series[Any], seen: Pixels) -> Pixels:
-    """The whole image where its file can still be read, else as the network sees it."""
-    try:
-        window = bundle.preprocessing.window
-        image = read_image(str(row["image_path"]), int(row["frame"]), window=window)
-    except ReadError:
-        return fit_picture(seen.astype(np.float32) / 255)
-    return fit_picture(image.pixels)
-
-
-def _heat_maps(
-    bundle: Bundle, picture: Pixels, maps: dict[str, Attribution], number: int
-) -> list[HeatMap]:
+def _show(
+    run: Run, source: _Source, one: Chosen, maps: dict[str, Attribution], number: int
+) -> dict[str, Any]:
+    """Draw one image with its maps; what explanation.json says of it has no patient and no path."""
+    picture, is_synthetic = source.picture(one)
     height, width = picture.shape[:2]
-    placed = {
-        method: place_back(found.values[number], height, width, bundle.preprocessing)
+    drawn = [
+        heat_map_of(
+            method,
+            place_back(found.values[number], height, width, source.bundle.preprocessing),
+            one.called,
+        )
         for method, found in maps.items()
-    }
-    return [
-        heat_map_of(method, values, maps[method].goals[number].label)
-        for method, values in placed.items()
     ]
-
-
-def _entry(one: Chosen, picture: Path, maps: dict[str, Attribution], number: int) -> dict[str, Any]:
-    """What explanation.json says of one image; no patient, no path."""
+    path = write_bytes(run.explained_path(number), draw_strip(picture, drawn))
     return {
         "target": one.target,
         "image_id": one.image_id,
@@ -169,13 +173,35 @@ def _entry(one: Chosen, picture: Path, maps: dict[str, Attribution], number: int
         "called": one.called,
         "probability": one.probability,
         "is_right": one.is_right,
-        "picture": f"pictures/{picture.name}",
-        "maps": [
-            {
-                "method": method,
-                "logit": float(found.scores[number]),
-                "says_nothing": bool(found.says_nothing[number]),
-            }
-            for method, found in maps.items()
+        "synthetic": is_synthetic,
+        "picture": path.name,
+        "says_nothing": [
+            method for method, found in maps.items() if bool(found.says_nothing[number])
         ],
     }
+
+
+def _measure(
+    source: _Source,
+    chosen: Sequence[Chosen],
+    methods: tuple[str, ...],
+    progress: Progress,
+    seed: int,
+) -> Document:
+    """The tests of one target's maps, with the lesions of phantoms; the reason where they fail."""
+    known = source.known(chosen)
+    try:
+        return measure(
+            source.bundle,
+            source.pixels(known),
+            [Goal(one.target, one.called) for one in known],
+            methods,
+            masks=[phantom_mask(path) for path in source.column(known, "image_path")],
+            patient_ids=source.column(known, "patient_id"),
+            options=OPTIONS,
+            effort=QUICK,
+            seed=seed,
+            progress=progress,
+        )
+    except PellucidError as error:
+        return {"target": chosen[0].target if chosen else "", "reason": str(error), "methods": []}

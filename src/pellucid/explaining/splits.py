@@ -19,16 +19,18 @@ from pellucid.bundle import Bundle
 from pellucid.errors import ReadError, UsageError, did_you_mean
 from pellucid.explaining.choosing import spread
 from pellucid.explaining.images import Explained, named_reason
-from pellucid.explaining.one_image import Wish, goal_of, layer_of, word_each
-from pellucid.explaining.places import INDEX, open_folder, refuse_written
+from pellucid.explaining.masks import find_masks
+from pellucid.explaining.measuring import measure
+from pellucid.explaining.one_image import Wish, goal_of, word_each
+from pellucid.explaining.places import INDEX, model_name, open_folder, refuse_written
 from pellucid.explanation.attribution.attribute import Attribution, attribute
-from pellucid.explanation.goals import Goal
 from pellucid.images.preprocessing import place_back, preprocess
 from pellucid.images.reading import read_image
 from pellucid.prediction import predict_logits
 from pellucid.progress import Progress
 from pellucid.reporting.drawing.heat_maps import fit_picture
 from pellucid.reporting.explaining.explained import ExplainedMap
+from pellucid.reporting.explaining.faithfulness_parts import faithfulness_parts
 from pellucid.reporting.explaining.gallery_page import (
     TILES_SHOWN,
     GalleryPage,
@@ -38,12 +40,14 @@ from pellucid.reporting.explaining.gallery_page import (
     unreadable_images,
     write_gallery_page,
 )
+from pellucid.reporting.explaining.method_words import method_words
+from pellucid.reporting.parts import Part
 from pellucid.reporting.writing import count
 from pellucid.run import Run
-from pellucid.storage import write_bytes
+from pellucid.storage import write_bytes, write_json
 from pellucid.task import Target
 
-MAPS = "maps.npz"
+MAPS, TESTS = "maps.npz", "faithfulness.json"
 
 Pixels = npt.NDArray[np.uint8]
 Count = Callable[[int, int], None]
@@ -51,9 +55,13 @@ Count = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class SplitImages:
-    """The readable images of a split as the network sees them: row i of both is the same image."""
+    """The readable images of a split as the network sees them: row i of each is the same image.
+
+    `rows` are their places in the table that was read.
+    """
 
     table: pd.DataFrame
+    rows: list[int]
     pixels: Pixels
     logits: npt.NDArray[np.float32]
 
@@ -70,30 +78,29 @@ def explain_split(
     overwrite: bool,
     progress: Progress,
 ) -> Explained:
-    """Explain a split of a run; writes index.html, maps.npz and, from `measuring`, its tests.
+    """Explain a split of a run; writes index.html, maps.npz and faithfulness.json.
 
     Of more than `limit` images some are taken in equal steps through the run's index.
     """
     table = _rows(model, split)
-    refuse_written([out / f"{INDEX}.html", out / MAPS], overwrite)
+    refuse_written([out / name for name in (f"{INDEX}.html", MAPS, TESTS)], overwrite)
     total = len(table)
-    table = table.iloc[spread(total, limit)]
+    table = table.iloc[spread(total, limit)].reset_index(drop=True)
+    lesions = find_masks(masks, table["image_id"].astype(str).tolist()) if masks else None
     done = Explained(open_folder(out))
     images = _read(bundle, table, done, progress.counter("Reading images"))
     if not len(images.table):
         raise UsageError(f"No image of the split {split!r} can be read", str(done.unreadable[0]))
-    tiles: list[GalleryTile] = []
-    arrays: dict[str, npt.NDArray[Any]] = {"image_ids": _names(images.table)}
-    for number, target in enumerate(wish.targets(bundle)):
-        goals = _goals(bundle, images, target, wish.label)
-        maps = _attribute(bundle, images.pixels, goals, wish, progress)
-        arrays |= dict(_arrays(number, target, maps))
-        done.documents += _documents(images, goals, maps)
-        if number == 0:
-            first = maps[wish.methods[0]]
-            tiles = list(_tiles(bundle, images, first, target))
-    done.written.append(_save(out / MAPS, arrays))
+    targets = wish.targets(bundle)
+    maps = [_attribute(bundle, images, target, wish, progress) for target in targets]
+    done.written.append(_save(out / MAPS, dict(_arrays(images, maps))))
+    of_images = [lesions[row] for row in images.rows] if lesions else None
+    tests = [_test(bundle, images, one, of_images, wish, progress) for one in maps]
+    done.written.append(write_json(out / TESTS, {"split": split, "targets": tests}))
+    done.documents += [entry for one in maps for entry in _documents(images, one)]
+    tiles = list(_tiles(bundle, images, maps[0][wish.methods[0]], targets[0]))
     page = _page(done, tiles, model, split, (len(images.table), total), wish)
+    page.parts.extend(_parts(tests))
     done.written.append(write_gallery_page(page, out / f"{INDEX}.html"))
     return done
 
@@ -127,63 +134,86 @@ def _read(bundle: Bundle, table: pd.DataFrame, done: Explained, count_up: Count)
     size, channels = bundle.preprocessing.image_size, bundle.preprocessing.channels
     batch = np.stack(pixels) if pixels else np.zeros((0, channels, size, size), np.uint8)
     logits = predict_logits(bundle.classifier, batch, bundle.preprocessing)
-    return SplitImages(table.iloc[kept].reset_index(drop=True), batch, logits)
-
-
-def _goals(bundle: Bundle, images: SplitImages, target: Target, label: str | None) -> list[Goal]:
-    """The class asked for, else the one called, of each image."""
-    return [goal_of(word_each(bundle, row)[target.name], label) for row in images.logits]
+    return SplitImages(table.iloc[kept].reset_index(drop=True), kept, batch, logits)
 
 
 def _attribute(
-    bundle: Bundle, pixels: Pixels, goals: Sequence[Goal], wish: Wish, progress: Progress
+    bundle: Bundle, images: SplitImages, target: Target, wish: Wish, progress: Progress
 ) -> dict[str, Attribution]:
+    """Every method's maps of the class asked for, else of the one called, of each image."""
+    words = [word_each(bundle, row)[target.name] for row in images.logits]
+    goals = [goal_of(wording, wish.label) for wording in words]
     return {
         method: attribute(
             bundle,
-            pixels,
+            images.pixels,
             goals,
             method,
-            progress=progress.counter(method.replace("_", " ").capitalize()),
-            **layer_of(method, wish.layer),
+            progress=progress.counter(method_words(method).name),
+            **wish.options(method),
         )
         for method in wish.methods
     }
 
 
-def _names(table: pd.DataFrame) -> npt.NDArray[np.str_]:
-    return table["image_id"].to_numpy(dtype=str)
+def _test(
+    bundle: Bundle,
+    images: SplitImages,
+    maps: dict[str, Attribution],
+    lesions: Sequence[Path | None] | None,
+    wish: Wish,
+    progress: Progress,
+) -> dict[str, Any]:
+    """The faithfulness document of one target's maps."""
+    return measure(
+        bundle,
+        images.pixels,
+        next(iter(maps.values())).goals,
+        tuple(maps),
+        masks=lesions,
+        patient_ids=images.table["patient_id"].astype(str).tolist(),
+        options={method: wish.options(method) for method in maps},
+        maps=maps,
+        progress=progress,
+    )
+
+
+def _parts(tests: Sequence[dict[str, Any]]) -> Iterator[Part]:
+    for number, one in enumerate(tests):
+        yield from faithfulness_parts(one, number, one["target"] if len(tests) > 1 else "")
 
 
 def _arrays(
-    number: int, target: Target, maps: dict[str, Attribution]
+    images: SplitImages, maps: Sequence[dict[str, Attribution]]
 ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    """What maps.npz holds of one target: names, classes, logits, and a stack of maps a method."""
-    yield f"target_{number}", np.array(target.name)
-    for method, found in maps.items():
-        yield f"classes_{number}", np.array([goal.label for goal in found.goals])
-        yield f"logits_{number}", found.scores.astype(np.float32)
-        yield f"{method}_{number}", found.values
+    """What maps.npz holds: names of images; of each target its name, classes, logits and maps."""
+    yield "image_ids", _names(images)
+    for number, of_target in enumerate(maps):
+        first = next(iter(of_target.values()))
+        yield f"target_{number}", np.array(first.goals[0].target)
+        yield f"classes_{number}", np.array([goal.label for goal in first.goals])
+        yield f"logits_{number}", first.scores.astype(np.float32)
+        for method, found in of_target.items():
+            yield f"{method}_{number}", found.values
+
+
+def _names(images: SplitImages) -> npt.NDArray[np.str_]:
+    return images.table["image_id"].to_numpy(dtype=str)
 
 
 def _save(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> Path:
     """One archive of arrays of numbers and text; no object, so reading it unpickles nothing."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # its stub sees the option
     return write_bytes(path, buffer.getvalue())
 
 
-def _documents(
-    images: SplitImages, goals: Sequence[Goal], maps: dict[str, Attribution]
-) -> Iterator[dict[str, Any]]:
-    scores = next(iter(maps.values())).scores
-    for name, goal, score in zip(_names(images.table), goals, scores, strict=True):
-        yield {
-            "image_id": str(name),
-            "target": goal.target,
-            "class": goal.label,
-            "logit": float(score),
-        }
+def _documents(images: SplitImages, maps: dict[str, Attribution]) -> Iterator[dict[str, Any]]:
+    """A line an image for --json."""
+    first = next(iter(maps.values()))
+    for name, goal, score in zip(_names(images), first.goals, first.scores, strict=True):
+        document = {"image_id": str(name), "target": goal.target, "class": goal.label}
+        yield {**document, "logit": float(score)}
 
 
 def _tiles(
@@ -227,8 +257,6 @@ def _page(
     counts: tuple[int, int],
     wish: Wish,
 ) -> GalleryPage:
-    from pellucid.explaining.places import model_name
-
     n, total = counts
     lead = f"{count(n, f'{split} image')} explained."
     if n < total - len(done.unreadable):

@@ -25,6 +25,7 @@ def explain(
     label: str | None = None,
     methods: Sequence[str] = (GRAD_CAM,),
     layer: str | None = None,
+    baseline: str | None = None,
     split: str | None = None,
     limit: int | None = None,
     masks: PathLike | None = None,
@@ -33,13 +34,14 @@ def explain(
 ) -> Explained:
     """Write what a model looks at: a page and pictures for each image, or a gallery of a split.
 
-    `images` are files or folders; or `split` names a split of a run, of which the first `limit`
+    `images` are files or folders; or `split` names a split of a run, of which at most `limit`
     images are explained and the maps tested for whether they mean anything, also against `masks`,
     a folder with a mask of the same name for each image. `target` and `label` choose the class that
-    is explained (the one called), `methods` any of Grad-CAM's and the other names or "all",
-    `layer` Grad-CAM's. `out` is a folder (default `explanations/MODEL`). Returns what was written
-    and which files could not be read. Raises a `PellucidError` before anything is written when the
-    input is wrong.
+    is explained (the one called); `methods` are "grad_cam", "integrated_gradients", "occlusion",
+    "gradient_x_input" or "all"; `layer` is Grad-CAM's, `baseline` ("mean", "black" or a number in
+    [0, 1]) what the others put in place of the image. `out` is a folder, `explanations/MODEL` where
+    none is given. Returns what was written and which files could not be read. Raises a
+    `PellucidError` before anything is written when the input is wrong.
     """
     chosen = [images] if isinstance(images, str | os.PathLike) else list(images)
     if bool(chosen) == (split is not None):
@@ -48,7 +50,7 @@ def explain(
     if split is None and (masks is not None or limit is not None):
         raise UsageError("Masks and a limit belong to a split", remedy="Add --split test.")
     bundle = model if isinstance(model, Bundle) else load_bundle(model)
-    wish = Wish(target, label, tuple(methods), layer).check(bundle)
+    wish = Wish(target, label, tuple(methods), layer, baseline).check(bundle)
     folder = Path("model") if isinstance(model, Bundle) else Path(model)
     place = Path(out) if out is not None else default_folder(folder)
     progress = progress or Progress()

@@ -17,6 +17,10 @@ from pellucid.reporting.sections.cautions import Caution
 from pellucid.reporting.sections.checklist_section import ChecklistSection, build_checklists
 from pellucid.reporting.sections.compared import ShownComparison, show_comparisons
 from pellucid.reporting.sections.data_section import SplitTable, describe_source, split_table
+from pellucid.reporting.sections.explanation_part import (
+    ExplanationSection,
+    explanation_section,
+)
 from pellucid.reporting.sections.findings import ShownFinding, show_findings, unreadable_table
 from pellucid.reporting.sections.first_page import FirstPage, build_first_page, further_cautions
 from pellucid.reporting.sections.group_parts import robustness_parts
@@ -59,6 +63,7 @@ class Page:
     unreadable: Table
     judgements: list[Judgement]
     robustness: list[Part]
+    explanation: ExplanationSection | None
     comparisons: list[ShownComparison]
     baselines: list[Part]
     training: Training | None
@@ -94,6 +99,7 @@ def build_page(documents: RunDocuments) -> Page:
         unreadable=unreadable_table(documents.audit),
         judgements=[judge_target(documents, name, i) for i, name in enumerate(targets)],
         robustness=robustness_parts(documents.evaluation.get("robustness") or []),
+        explanation=explanation_section(documents),
         comparisons=show_comparisons(documents),
         baselines=baseline_parts(documents),
         training=build_training(documents),
@@ -139,6 +145,8 @@ def _contents(page: Page) -> Iterator[tuple[str, str]]:
             yield part.failures.anchor, "· Failures"
     if page.robustness:
         yield "robustness", "Robustness"
+    if page.explanation:
+        yield "explanation", "What the network looks at"
     yield from ((item.anchor, item.title) for item in page.comparisons)
     named = {
         "training": (page.training, "Training"),

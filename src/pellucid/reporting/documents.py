@@ -46,6 +46,7 @@ class RunDocuments:
     augmentations: bytes | None
     compared: dict[str, Any]
     baseline: dict[str, Any]
+    explanation: dict[str, Any]
 
     @cached_property
     def blocks(self) -> list[dict[str, Any]]:
@@ -104,6 +105,12 @@ class RunDocuments:
                 return blocks[split]
         return blocks.get("validation") or next(iter(blocks.values()))
 
+    def picture(self, name: str) -> bytes | None:
+        """A picture of the run by its file's name; None where there is none of that name."""
+        if Path(name).name != name:
+            return None
+        return _read_bytes(self.folder / "pictures" / name)
+
     def predictions_of(self, target: str, split: str) -> pd.DataFrame | None:
         """The labelled predictions of one target and split."""
         table = self.predictions
@@ -137,6 +144,7 @@ def load_documents(folder: Path) -> RunDocuments:
         augmentations=_read_bytes(folder / "pictures" / "augmentations.png"),
         compared=_read_comparison(folder / "comparison.json"),
         baseline=read_json(folder / "baseline" / "baseline.json"),
+        explanation=_read_explanation(folder / "explanation.json"),
     )
 
 
@@ -177,13 +185,21 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _read_comparison(path: Path) -> dict[str, Any]:
     """What `compare` wrote; another document under its name is refused."""
+    remedy = "Write it with `pellucid compare`, or remove the file to leave its section out."
+    return _read_ours(path, "comparison", remedy)
+
+
+def _read_explanation(path: Path) -> dict[str, Any]:
+    """What `explain_run` wrote; another document under its name is refused."""
+    return _read_ours(path, "explanation", "Remove the file to leave its section out.")
+
+
+def _read_ours(path: Path, kind: str, remedy: str) -> dict[str, Any]:
     document = read_json(path)
-    if document and document.get("format") != "pellucid-comparison":
-        raise UsageError(
-            f"{path} must be a comparison of Pellucid",
-            f"format {document.get('format')!r}",
-            "Write it with `pellucid compare`, or remove the file to leave its section out.",
-        )
+    if document and document.get("format") != f"pellucid-{kind}":
+        article = "an" if kind[0] in "aeiou" else "a"
+        found = f"format {document.get('format')!r}"
+        raise UsageError(f"{path} must be {article} {kind} of Pellucid", found, remedy)
     return document
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ Bytes = npt.NDArray[np.uint8]
 class ExplainedMap:
     """The map of one method for one class: `values` (row, column) of the picture, `score` a logit.
 
-    `says_nothing` is a map that is the same everywhere; `layer` is "" where the method has none.
+    `says_nothing` is a map that is the same everywhere; `layer` is "" where the method has none;
+    `settings` are the method's own.
     """
 
     target: str
@@ -30,6 +31,7 @@ class ExplainedMap:
     score: float
     values: Floats
     says_nothing: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pellucid.reporting.drawing.heat_maps import (
     draw_picture,
 )
 from pellucid.reporting.explaining.explained import ExplainedImage, ExplainedMap, ShownStage
-from pellucid.reporting.explaining.method_words import heat_map_of, method_words
+from pellucid.reporting.explaining.method_words import heat_map_of, method_words, settings_words
 from pellucid.reporting.explaining.walk_part import StageRow, logit_text, stage_rows, sums_part
 from pellucid.reporting.explaining.words_part import words_part
 from pellucid.reporting.parts import Part
@@ -41,6 +41,7 @@ class ShownMap:
     title: str
     value: str
     question: str
+    settings: str
     address: str
     scale: str
     missing: str
@@ -136,6 +137,7 @@ def _map(explained: ExplainedImage, one: ExplainedMap, number: int) -> ShownMap:
         title=f"{words.name}{layer}",
         value=f"{one.label}, logit {logit_text(one.score)}",
         question=words.question.format(label=one.label),
+        settings=settings_words(one.settings),
         address=address,
         scale=scale,
         missing=missing,
@@ -184,7 +186,7 @@ def _limits(
 
 
 def _coarseness(layer: str, stages: Sequence[ShownStage], input_size: int) -> Iterator[str]:
-    """How finely Grad-CAM can point, and where to look for a finer map."""
+    """How finely Grad-CAM can point."""
     own = next((stage for stage in stages if stage.layer == layer), None)
     if own is None:
         return
@@ -194,9 +196,5 @@ def _coarseness(layer: str, stages: Sequence[ShownStage], input_size: int) -> It
         f"of the {input_size} × {input_size} that the network sees. Between the cells Grad-CAM is "
         "interpolated: it cannot point more finely than that."
     )
-    finer = [stage.layer for stage in stages if min(stage.shape[1:]) >= FINE_CELLS]
-    if min(rows, columns) < FINE_CELLS and finer:
-        yield (
-            f"So few cells can miss what the network looks at. A shallower layer gives a finer "
-            f"map, of simpler patterns: add --layer {finer[-1]}."
-        )
+    if min(rows, columns) < FINE_CELLS:
+        yield "So few cells miss much of what the network looks at; a shallower layer has more."

@@ -5,7 +5,9 @@ Knows the methods by name; it does not know how they are computed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,29 +30,30 @@ METHOD_WORDS = {
     "grad_cam": MethodWords(
         "Grad-CAM",
         "relative weight, 1 = strongest",
-        "In which cells of the last feature map are those channels active that raise the logit of "
-        "{label}? Coarse, and only what speaks for the class.",
+        "Where in a layer are those channels active that raise the logit of {label}? As coarse as "
+        "the layer's map, and only what speaks for the class.",
         is_signed=False,
         is_smooth=True,
     ),
     "integrated_gradients": MethodWords(
         "Integrated gradients",
         "logit of {label}, per pixel",
-        "How much does each pixel add to the logit of {label}, on the way from an image of one "
-        "grey to this one? All pixels together add up to the difference of the two logits.",
+        "How much does each pixel add to the logit of {label}, on the way from the "
+        "baseline, an image of one grey, to this one? All together they are the difference of the "
+        "two logits.",
     ),
     "occlusion": MethodWords(
         "Occlusion",
         "fall of the logit of {label} when hidden",
-        "How much does the logit of {label} fall when a small square is hidden? Asked for each "
-        "place by itself; no gradient is needed.",
+        "How much does the logit of {label} fall when a small square is hidden by the "
+        "baseline? Asked for each place by itself; no gradient is needed.",
         is_smooth=True,
     ),
     "gradient_x_input": MethodWords(
         "Gradient × input",
         "logit of {label}, per pixel",
-        "How much would the logit of {label} change, to first order, if each pixel faded away? "
-        "Cheap, local, and noisier than the others.",
+        "How much would the logit of {label} change, to first order, if each pixel faded to the "
+        "baseline? Cheap, local, and noisier than the others.",
     ),
 }
 
@@ -69,3 +72,18 @@ def heat_map_of(method: str, values: npt.NDArray[np.floating], label: str) -> He
         shown = shown / shown.max()
     unit = words.unit.format(label=label)
     return HeatMap(shown, words.name, unit, words.is_signed, words.is_smooth)
+
+
+def settings_words(settings: Mapping[str, Any]) -> str:
+    """The settings that change what a map shows, in a few words; empty where there are none.
+
+    >>> settings_words({"baseline": [0.0], "window": 8, "stride": 4})
+    'baseline black, window 8, stride 4'
+    """
+    parts = []
+    for name, value in settings.items():
+        if name == "baseline":
+            grey = [f"{one:.2f}" for one in dict.fromkeys(value)]
+            value = "black" if not any(value) else " ".join(grey)
+        parts.append(f"{name} {value}")
+    return ", ".join(parts)
