@@ -52,10 +52,10 @@ def complete_settings(
         settings["steps"] = _whole("steps", settings["steps"], MAX_STEPS)
     if "window" in settings:
         size = preprocessing.image_size
-        default = max(1, round(size / _WINDOWS_ACROSS))
-        settings["window"] = _whole("window", settings["window"] or default, size)
-        default = max(1, settings["window"] // 2)
-        settings["stride"] = _whole("stride", settings["stride"] or default, settings["window"])
+        eighth = max(1, round(size / _WINDOWS_ACROSS))
+        settings["window"] = _whole("window", settings["window"], size, eighth)
+        half = max(1, settings["window"] // 2)
+        settings["stride"] = _whole("stride", settings["stride"], settings["window"], half)
     return settings
 
 
@@ -78,7 +78,10 @@ def find_baseline(
     return [float(value) for value in np.broadcast_to(values, n)]
 
 
-def _whole(name: str, value: Any, largest: int) -> int:
+def _whole(name: str, value: Any, largest: int, default: int | None = None) -> int:
+    """A whole number from 1 to `largest`; the default for None."""
+    if value is None and default is not None:
+        return default
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise UsageError(f"{name} is a whole number", repr(value))
     if not 1 <= value <= largest:
