@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pellucid.network.classifier import NetworkSpec, build_classifier
+from pellucid.network.receptive_field import ReceptiveField
 from pellucid.network.summary import LayerRow, network_formula, summarise, summary_text
 from pellucid.task import Target, Task
 
@@ -45,6 +46,8 @@ def test_rows_say_what_the_lecture_says():
         "3→64, kernel 7×7, stride 2, padding 3 (zero), no bias",
         (64, 64, 64),
         9408,
+        64 * 64 * 64 * 3 * 7 * 7,
+        ReceptiveField(size=7, stride=2, start=0),
     )
     assert [row.kind for row in rows[1:4]] == ["Batch normalisation", "ReLU", "Max pooling"]
     assert rows[3].hyperparameters == "kernel 3×3, stride 2, padding 1"

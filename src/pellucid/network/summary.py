@@ -1,7 +1,7 @@
 """The network layer by layer, as the lecture writes it: f = head ∘ global pooling ∘ backbone.
 
-Shapes are measured by running the network once on an empty image, not derived. The rows are plain
-data for the screen, the run folder and the report. This module changes nothing in the classifier.
+Shapes and receptive fields are found by running the network once on an empty image. The rows are
+plain data for the screen, the run folder and the report. The classifier is left as it was.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from pellucid.network.classifier import Classifier, NetworkSpec, target_name
 from pellucid.network.layers import PADDING_MODES, GlobalPooling
+from pellucid.network.receptive_field import FieldTracker, ReceptiveField
 
 MAX_WIDTH = 100
 _MODE_NAMES: dict[str, str] = {torchs: ours for ours, torchs in PADDING_MODES.items()}
-_HEADINGS = ("layer", "what it does", "output", "parameters")
+_HEADINGS = ("layer", "what it does", "output", "sees", "parameters")
 
 _KINDS: dict[type[nn.Module], str] = {
     nn.Conv2d: "Convolution",
@@ -37,7 +38,9 @@ _KINDS: dict[type[nn.Module], str] = {
 class LayerRow:
     """One layer as it is run. `output_shape` has no batch axis: (C, H, W) or (C,).
 
-    A layer that is run twice has two rows; its parameters count in the first.
+    A layer that is run twice has two rows; its parameters count in the first. `multiply_adds` are
+    those of one image in convolutions and fully connected layers, the other layers' being few.
+    `receptive_field` is what one unit sees, None where that could not be followed.
     """
 
     name: str
@@ -45,6 +48,8 @@ class LayerRow:
     hyperparameters: str
     output_shape: tuple[int, ...]
     parameters: int
+    multiply_adds: int = 0
+    receptive_field: ReceptiveField | None = None
 
 
 def network_formula(spec: NetworkSpec) -> str:
@@ -67,13 +72,14 @@ def summarise(classifier: Classifier, spec: NetworkSpec) -> list[LayerRow]:
     modes = {module: module.training for module in classifier.modules()}
     device = next(classifier.parameters()).device
     image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size, device=device)
+    tracker = FieldTracker(image)
     handles = [
-        module.register_forward_hook(partial(_record, rows, counted, name))
+        module.register_forward_hook(partial(_record, rows, counted, tracker, name))
         for name, module in classifier.named_modules()
         if not list(module.children()) and not isinstance(module, nn.Identity)
     ]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), tracker:
             classifier.eval()(image)
     finally:
         for handle in handles:
@@ -84,7 +90,13 @@ def summarise(classifier: Classifier, spec: NetworkSpec) -> list[LayerRow]:
 
 
 def _record(
-    rows: list[LayerRow], counted: set[int], name: str, module: nn.Module, _: Any, output: Tensor
+    rows: list[LayerRow],
+    counted: set[int],
+    tracker: FieldTracker,
+    name: str,
+    module: nn.Module,
+    _: Any,
+    output: Tensor,
 ) -> None:
     fresh = [p for p in module.parameters(recurse=False) if id(p) not in counted]
     counted.update(id(p) for p in fresh)
@@ -97,8 +109,17 @@ def _record(
             _hyperparameters(module),
             tuple(output.shape[1:]),
             sum(p.numel() for p in fresh),
+            _multiply_adds(module, output),
+            tracker.field(output),
         )
     )
+
+
+def _multiply_adds(module: nn.Module, output: Tensor) -> int:
+    """Of one image: each number of the output costs as many as it has weights."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        return output[0].numel() * module.weight[0].numel()
+    return 0
 
 
 def _kind(module: nn.Module) -> str:
@@ -161,28 +182,40 @@ def _one(value: Any) -> str:
 def summary_text(rows: Sequence[LayerRow], formula: str = "") -> str:
     """An aligned table of at most 100 columns, below the formula if one is given.
 
-    Stride 1, padding 0 and "no bias" are left out here; the rows themselves hold them.
+    Stride 1, padding 0 or by zeros, and "no bias" are left out here; the rows themselves hold them.
+    "sees" is the side of the receptive field in pixels.
     """
     total = sum(row.parameters for row in rows)
-    cells = [_HEADINGS, *map(_cells, rows), ("total", "", "", f"{total:,}")]
-    widths = [max(len(cell[i]) for cell in cells) for i in range(4)]
-    spare = MAX_WIDTH - 6 - widths[2] - widths[3]
+    cells = [_HEADINGS, *map(_cells, rows), ("total", "", "", "", f"{total:,}")]
+    widths = [max(len(cell[i]) for cell in cells) for i in range(5)]
+    spare = MAX_WIDTH - 8 - sum(widths[2:])
     widths[0] = min(widths[0], max(spare - widths[1], spare // 3))
     widths[1] = min(widths[1], spare - widths[0])
     lines = [formula] if formula else []
     return "\n".join(lines + [_line(cell, widths) for cell in cells])
 
 
-def _cells(row: LayerRow) -> tuple[str, str, str, str]:
+def _cells(row: LayerRow) -> tuple[str, str, str, str, str]:
     parts = [
-        part.removeprefix("kernel ")
+        part.removeprefix("kernel ").removesuffix(" (zero)")
         for part in row.hyperparameters.split(", ")
         if part not in ("stride 1", "padding 0", "no bias")
     ]
     what = f"{row.kind} {', '.join(parts)}".strip()
     shape = "×".join(map(str, row.output_shape))
     count = f"{row.parameters:,}" if row.parameters else ""
-    return row.name.removeprefix("backbone."), what, shape, count
+    return row.name.removeprefix("backbone."), what, shape, field_text(row.receptive_field), count
+
+
+def field_text(field: ReceptiveField | None) -> str:
+    """The side of the square that a unit sees, in pixels; "all" once the whole image is pooled.
+
+    >>> field_text(ReceptiveField(7, 2, 0)), field_text(None)
+    ('7', '?')
+    """
+    if field is None:
+        return "?"
+    return "all" if field.is_whole_image else f"{field.size:g}"
 
 
 def _line(cell: Sequence[str], widths: Sequence[int]) -> str:
@@ -192,5 +225,5 @@ def _line(cell: Sequence[str], widths: Sequence[int]) -> str:
     if len(what) > widths[1]:
         what = what[: widths[1] - 1] + "…"
     texts = (f"{name:<{widths[0]}}", f"{what:<{widths[1]}}")
-    numbers = (f"{cell[2]:>{widths[2]}}", f"{cell[3]:>{widths[3]}}")
+    numbers = (f"{text:>{width}}" for text, width in zip(cell[2:], widths[2:], strict=True))
     return "  ".join((*texts, *numbers)).rstrip()
