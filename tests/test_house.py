@@ -22,6 +22,7 @@ def test_the_public_names() -> None:
         "audit",
         "compare",
         "evaluate",
+        "explain",
         "load_bundle",
         "predict",
         "read_dataset",

@@ -7,6 +7,7 @@ The way of the data; each arrow is one verb, the same in Python and on the comma
     Dataset ─ split by patient ─▶ train │ validation │ test
     Dataset ─ fingerprint ─▶ Plan ─ train ─▶ Run (history, checkpoint, bundle)
     Bundle ─ predict ─▶ Predictions ─ evaluate ─▶ Evaluation ─ report ─▶ report.html
+    Bundle ─ explain ─▶ pictures
 
     import pellucid
     dataset = pellucid.read_dataset("chest_xray", patient_pattern=r"(person\d+|IM-\d+)")
@@ -38,6 +39,7 @@ _HOMES = {
     "load_bundle": "pellucid.bundle",
     "Bundle": "pellucid.bundle",
     "predict": "pellucid.prediction",
+    "explain": "pellucid.explaining",
     "PellucidError": "pellucid.errors",
 }
 

@@ -98,6 +98,14 @@ def _listener(progress: Progress, plan: Plan) -> loop.Listener:
     return loop.Listener(epoch=epoch, step=step)
 
 
+def as_bundle(
+    prepared: Prepared, classifier: Classifier, card: dict[str, Any] | None = None
+) -> Bundle:
+    """The classifier with what belongs to it, as it is used; the card is only for keeping it."""
+    task, preprocessing = prepared.dataset.task, prepared.preprocessing
+    return Bundle(classifier.eval(), classifier.spec, task, preprocessing, card or {})
+
+
 def keep_bundle(
     run: Run, prepared: Prepared, classifier: Classifier, document: dict[str, Any]
 ) -> Bundle:
@@ -112,7 +120,7 @@ def keep_bundle(
         "evaluation": {**{key: document[key] for key in DRAWN}, "blocks": blocks},
         "intended_use": "Research and teaching. Not a medical device.",
     }
-    bundle = Bundle(classifier, classifier.spec, dataset.task, prepared.preprocessing, card)
+    bundle = as_bundle(prepared, classifier, card)
     save_bundle(run.bundle_path, bundle)
     save_trained_on(fingerprint_training(dataset.table), run.bundle_path)
     return bundle

@@ -1,6 +1,6 @@
 """The one place that knows the order of the stages.
 
-    read → split → plan → decode → audit → train → predict → evaluate → bundle → report
+    read → split → plan → decode → audit → train → predict → explain → evaluate → bundle → report
 
 Each public function is a verb of the command line; what follows prediction can be done again from
 the run's files alone and stands in `judging`. Here stand only the order, what is written into the
@@ -134,10 +134,13 @@ def train(
     wall time for training ("10m"), `transform` a `torchvision.transforms.v2` pipeline used instead
     of the augmentation policy. `strict` stops at the first unreadable image,
     `allow_shared_patients` trains although given splits share patients (the report says so).
-    `baseline` trains the classical pipeline beside it, `robustness` judges corrupted pictures too.
+    `baseline` trains the classical pipeline beside it, `robustness` judges corrupted pictures too,
+    `explain` shows what the network looks at on some test images, and tests whether that means
+    something.
     Raises a `PellucidError` before anything is written when the input is wrong.
     """
-    from pellucid.fitting import fit, keep_bundle
+    from pellucid.explaining import explain_run
+    from pellucid.fitting import as_bundle, fit, keep_bundle
     from pellucid.preparation import Request, prepare, prepare_again
     from pellucid.run_predictions import (
         keep_features,
@@ -162,6 +165,15 @@ def train(
         predict_corrupted(run, prepared, classifier, progress)
     if wish.baseline:
         predict_baseline(run, prepared, progress)
+    if wish.explain:
+        explain_run(
+            run,
+            as_bundle(prepared, classifier),
+            prepared.cache.pixels,
+            prepared.dataset.table,
+            progress=progress,
+            seed=prepared.plan.seed,
+        )
     progress.say("Judging: metrics with intervals by patient")
     document = judge(run, prepared.dataset.task, asked=Asked(seed=prepared.plan.seed))
     keep_bundle(run, prepared, classifier, document)

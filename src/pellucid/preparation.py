@@ -64,6 +64,7 @@ class Request:
     strict: bool = False
     baseline: bool = True
     robustness: bool = True
+    explain: bool = True
     allow_shared_patients: bool = False
     allow: tuple[str, ...] = ()
     stratify_by: tuple[str, ...] = ()

@@ -3,7 +3,11 @@
     app.py             the application, shared options, exit codes
     training.py        demo, train
     datasets.py        audit, split
-    judging.py         evaluate, predict, report
+    judging.py         predict, evaluate, compare, report
+    explaining.py      explain
+    features.py        features
+    anatomy.py         anatomy
+    playing.py         play
     data_options.py    what describes DATA
 
 `pellucid --help` therefore imports neither torch nor pandas. Results go to standard output,
@@ -18,6 +22,8 @@ from pellucid.cli.app import app, main
 from pellucid.cli import training as training
 from pellucid.cli import datasets as datasets
 from pellucid.cli import judging as judging
+from pellucid.cli import explaining as explaining
+from pellucid.cli import playing as playing
 # isort: on
 
 __all__ = ["app", "main"]

@@ -77,6 +77,9 @@ def train(
     robustness: Annotated[
         bool, typer.Option(help="Judge corrupted test pictures too (noise, blur, JPEG …).")
     ] = True,
+    explain: Annotated[
+        bool, typer.Option(help="Show what the network looks at, and test that it means something.")
+    ] = True,
     seed: Seed = None,
     resume: Annotated[bool, typer.Option(help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier run.")] = False,
@@ -113,6 +116,7 @@ def train(
             strict=strict,
             baseline=baseline,
             robustness=robustness,
+            explain=explain,
             allow=tuple(allow or ()),
             allow_shared_patients=allow_shared_patients,
             stratify_by=tuple(stratify_by or ()),
