@@ -80,14 +80,15 @@ def convolution(
     _check_out(out, overwrite)
     from pellucid.playground.convolution import respond
     from pellucid.playground.kernels import find_kernel
-    from pellucid.playground.pictures import draw_convolution
     from pellucid.playground.subject import read_subject
 
     subject = read_subject(image)
     found = find_kernel(kernel, subject.grey, keep_mean=keep_mean)
     pixels = _pixels(padding_pixels, found.has_middle and found.place is None)
     responses = respond(subject.grey, found, padding=pixels, mode=padding, stride=stride)
-    _answer(responses, lambda: draw_convolution(responses, subject.name), out, as_json)
+    _answer(
+        responses, lambda pictures: pictures.draw_convolution(responses, subject.name), out, as_json
+    )
 
 
 @play.command()
@@ -104,13 +105,12 @@ def pooling(
 ) -> None:
     """Keep the maximum or the mean of each window of an image, and of the whole of it."""
     _check_out(out, overwrite)
-    from pellucid.playground.pictures import draw_pooling
     from pellucid.playground.pooling import pool
     from pellucid.playground.subject import read_subject
 
     subject = read_subject(image)
     pooled = pool(subject.grey, kind, size, stride)
-    _answer(pooled, lambda: draw_pooling(pooled, subject.name), out, as_json)
+    _answer(pooled, lambda pictures: pictures.draw_pooling(pooled, subject.name), out, as_json)
 
 
 @play.command()
@@ -126,10 +126,9 @@ def activations(
     """Activation functions with their slopes, and where they saturate."""
     _check_out(out, overwrite)
     from pellucid.playground.activations import activation_curves
-    from pellucid.playground.pictures import draw_activations
 
     found = activation_curves(names or ())
-    _answer(found, lambda: draw_activations(found), out, as_json)
+    _answer(found, lambda pictures: pictures.draw_activations(found), out, as_json)
 
 
 @play.command()
@@ -150,12 +149,11 @@ def collapse(
     _check_out(out, overwrite)
     from pellucid.playground.collapse import Stack
     from pellucid.playground.collapse import collapse as compare
-    from pellucid.playground.pictures import draw_collapse
     from pellucid.playground.subject import read_subject
 
     stack = Stack(layers, kernel_size, channels, stride, padding_pixels, activation)
     found = compare(read_subject(image).grey, stack, seed=seed)
-    _answer(found, lambda: draw_collapse(found), out, as_json)
+    _answer(found, lambda pictures: pictures.draw_collapse(found), out, as_json)
 
 
 @play.command()
@@ -176,12 +174,11 @@ def augmentations(
     """One image under a policy's random changes, each alone and together, with reasons."""
     _check_out(out, overwrite)
     from pellucid.playground.augmentations import augment_in_turn
-    from pellucid.playground.pictures import draw_augmentations
     from pellucid.playground.subject import read_subject
 
     subject = read_subject(image)
     found = augment_in_turn(subject.for_network(image_size), policy, strength=strength, seed=seed)
-    _answer(found, lambda: draw_augmentations(found, subject.name), out, as_json)
+    _answer(found, lambda pictures: pictures.draw_augmentations(found, subject.name), out, as_json)
 
 
 @play.command()
@@ -194,10 +191,9 @@ def cross_entropy(
     """What a probability of the true class costs, and how it pulls on the logits."""
     _check_out(out, overwrite)
     from pellucid.playground.cross_entropy import cross_entropy_curve
-    from pellucid.playground.pictures import draw_cross_entropy
 
     found = cross_entropy_curve(classes)
-    _answer(found, lambda: draw_cross_entropy(found), out, as_json)
+    _answer(found, lambda pictures: pictures.draw_cross_entropy(found), out, as_json)
 
 
 @play.command(context_settings=NEGATIVES)
@@ -213,10 +209,9 @@ def losses(
     """The pairings of output and loss in 32 bit: which agree, and which overflow."""
     _check_out(out, overwrite)
     from pellucid.playground.losses import DEFAULT_LOGITS, compare_losses
-    from pellucid.playground.pictures import draw_losses
 
     found = compare_losses(_numbers(logits) if logits else DEFAULT_LOGITS)
-    _answer(found, draw_losses, out, as_json)
+    _answer(found, lambda pictures: pictures.draw_losses(), out, as_json)
 
 
 @play.command(context_settings=NEGATIVES)
@@ -235,11 +230,10 @@ def output(
     """Logits as odds, probabilities and log-probabilities, and what one more would change."""
     _check_out(out, overwrite)
     from pellucid.playground.output_layers import convert_logits
-    from pellucid.playground.pictures import draw_output
 
     names = tuple(name.strip() for name in classes.split(",")) if classes else ()
     found = convert_logits(_numbers(logits), names)
-    _answer(found, lambda: draw_output(found), out, as_json)
+    _answer(found, lambda pictures: pictures.draw_output(found), out, as_json)
 
 
 def _check_out(out: Path | None, overwrite: bool) -> None:
@@ -251,13 +245,16 @@ def _check_out(out: Path | None, overwrite: bool) -> None:
     refuse_existing(out, overwrite)
 
 
-def _answer(result: _Result, draw: Callable[[], Figure], out: Path | None, as_json: bool) -> None:
+def _answer(
+    result: _Result, draw: Callable[[Any], Figure], out: Path | None, as_json: bool
+) -> None:
     """Print the numbers, and write the picture where one was asked for."""
     if out is not None:
+        from pellucid.playground import pictures
         from pellucid.reporting.drawing.figure_files import figure_file
         from pellucid.storage import write_bytes
 
-        write_bytes(out, figure_file(draw(), out.suffix))
+        write_bytes(out, figure_file(draw(pictures), out.suffix))
     if as_json:
         print_json({**result.to_json(), "picture": None if out is None else str(out)})
         return

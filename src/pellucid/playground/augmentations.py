@@ -64,6 +64,11 @@ class Change:
     pixels: Pixels
     moved: float
 
+    @property
+    def words(self) -> str:
+        """The change as people say it."""
+        return change_words(self.name)
+
 
 @dataclass(frozen=True)
 class Augmented:
@@ -76,16 +81,20 @@ class Augmented:
     together: Pixels
     never: dict[str, str]
 
+    @property
+    def refusals(self) -> list[str]:
+        """What the policy leaves out, and why, a sentence each."""
+        return [f"{change_words(name).capitalize()}: {why}." for name, why in self.never.items()]
+
     def describe(self) -> str:
         """What changes by how much, and why, as text."""
         if not self.alone:
             return f"Policy {self.policy} at strength {self.strength:g} changes nothing."
         heads = ("change", "range", "mean difference", "reason")
-        rows = [(change_words(c.name), c.span, c.moved, c.reason) for c in self.alone]
+        rows = [(c.words, c.span, c.moved, c.reason) for c in self.alone]
         lines = [f"Policy {self.policy} at strength {self.strength:g}, drawn for each image anew:"]
         lines += [write_columns(heads, rows), ""]
-        lines += [f"{change_words(name).capitalize()}: {why}." for name, why in self.never.items()]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.refusals])
 
     def to_json(self) -> dict[str, Any]:
         """Ranges, reasons and how much each change moved the pixels."""

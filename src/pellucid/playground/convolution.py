@@ -11,7 +11,6 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy import signal
 
 from pellucid.errors import UsageError, did_you_mean
 from pellucid.network.formulas import output_size
@@ -31,6 +30,7 @@ WORDS: dict[Which, str] = {
     "cross_correlation": "cross-correlation",
     "normalised": "normalised cross-correlation",
 }
+_MOST_SHIFTS = 225  # weights up to which shifted images are added one by one
 _PRINTED_SIDE = 9  # larger kernels are drawn, not printed
 
 
@@ -184,9 +184,17 @@ def respond(
 
 
 def _slide(wider: Array, kernel: Array, stride: int) -> Array:
-    """Y[i, j] = Σ_u Σ_v K[u, v] · X[s·i + u, s·j + v]; by FFT where that is faster."""
-    whole = signal.correlate(wider, kernel, mode="valid", method="auto")
-    return np.ascontiguousarray(whole[::stride, ::stride])
+    """Y[i, j] = Σ_u Σ_v K[u, v] · X[s·i + u, s·j + v]; large kernels by Fourier transform."""
+    (height, width), (rows, columns) = wider.shape, kernel.shape
+    down, across = height - rows + 1, width - columns + 1
+    if kernel.size > _MOST_SHIFTS:
+        spectrum = np.fft.rfft2(wider) * np.conj(np.fft.rfft2(kernel, wider.shape))
+        whole = np.fft.irfft2(spectrum, wider.shape)[:down, :across]
+        return np.ascontiguousarray(whole[::stride, ::stride])
+    slid = np.zeros((-(-down // stride), -(-across // stride)))
+    for u, v in np.argwhere(kernel):
+        slid += kernel[u, v] * wider[u : u + down : stride, v : v + across : stride]
+    return slid
 
 
 def _match(wider: Array, kernel: Array, stride: int) -> Array:

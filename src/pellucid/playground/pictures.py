@@ -6,24 +6,29 @@ Computes nothing but the spans of colours; the drawing itself is `reporting.draw
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from pellucid.playground.activations import Curves
-from pellucid.playground.augmentations import Augmented, change_words
-from pellucid.playground.collapse import Collapse
-from pellucid.playground.convolution import WORDS, Responses, Which
-from pellucid.playground.cross_entropy import CrossEntropy
-from pellucid.playground.losses import compare_losses
-from pellucid.playground.output_layers import Output
-from pellucid.playground.pooling import Pooled
+from pellucid.playground.convolution import WORDS
 from pellucid.reporting.drawing import playground_curves as curves
 from pellucid.reporting.drawing import playground_plots as plots
 from pellucid.reporting.drawing.playground_plots import Box, Panel
+from pellucid.reporting.writing import shorten
+
+if TYPE_CHECKING:
+    from pellucid.playground.activations import Curves
+    from pellucid.playground.augmentations import Augmented
+    from pellucid.playground.collapse import Collapse
+    from pellucid.playground.convolution import Responses, Which
+    from pellucid.playground.cross_entropy import CrossEntropy
+    from pellucid.playground.output_layers import Output
+    from pellucid.playground.pooling import Pooled
 
 _COLUMNS = 4  # of tiles
+_NAME_WIDTH = 24
 _NOTE_WIDTH = 120  # characters of a note's line
 _UNIT = (0.0, 1.0)
 _CLIPPED, _OUTLYING = 0.99, 0.75  # the share of values whose range is shown, if much is gained
@@ -37,7 +42,7 @@ def draw_convolution(responses: Responses, name: str) -> Figure:
     rows, columns = kernel.values.shape
     own = () if kernel.place is None else ((*kernel.place, rows, columns),)
     above = [
-        Panel(f"{name}\n{_size(image)}", image, "grey value", _span(image), boxes=own),
+        Panel(f"{_short(name)}\n{_size(image)}", image, "grey value", _span(image), boxes=own),
         Panel(f"kernel {kernel.name}\n{rows} × {columns}", kernel.values, "weight"),
     ]
     note = responses.flip
@@ -49,10 +54,13 @@ def draw_convolution(responses: Responses, name: str) -> Figure:
             " Framed in the image: the patch; in a response: its largest value, whose window "
             f"begins at {_windows(responses)}."
         )
+    below = [_response(responses, which) for which in responses.maps]
+    if any(panel.is_clipped for panel in below):
+        note += " Where a colour scale is pointed, a few values lie beyond it."
     edge = f"padding {responses.mode}" if any(responses.padding) else "no padding"
     return plots.draw_responses(
         above,
-        [_response(responses, which) for which in responses.maps],
+        below,
         title=f"Convolution with {kernel.name}: {edge}, stride {responses.stride}",
         note=_wrapped(note),
     )
@@ -69,7 +77,8 @@ def _response(responses: Responses, which: Which) -> Panel:
         boxes = ((row - reach, column - reach, 2 * reach + 1, 2 * reach + 1),)
     title = f"{WORDS[which]}\n{_size(found)}"
     span = _span(found) if is_image else None
-    return Panel(title, found, unit, span, None if is_image else _limit(found), boxes)
+    limit = 1.0 if which == "normalised" else _limit(found)
+    return Panel(title, found, unit, span, limit, boxes)
 
 
 def _limit(found: Array) -> float:
@@ -92,7 +101,7 @@ def draw_pooling(pooled: Pooled, name: str) -> Figure:
     span = _span(pooled.image)
     title = f"{pooled.kind} pooling {pooled.size} × {pooled.size}, stride {pooled.stride}"
     return plots.draw_pooled(
-        Panel(f"{name}\n{_size(pooled.image)}", pooled.image, "grey value", span),
+        Panel(f"{_short(name)}\n{_size(pooled.image)}", pooled.image, "grey value", span),
         Panel(f"enlarged\n{_size(pooled.pooled)}", pooled.pooled, "grey value", span),
         title=title.capitalize(),
         note=f"Global {pooled.kind} pooling would leave one number: {pooled.whole:.4g}.",
@@ -107,7 +116,10 @@ def draw_activations(found: Curves) -> Figure:
         )
         for each in found.curves
     ]
-    note = "Where the slope is 0, training changes nothing that lies behind the function."
+    note = (
+        "Where the slope is 0 no gradient passes back, and the layers before it learn nothing from "
+        "that input."
+    )
     return curves.draw_functions(functions, title="Activation functions", note=note)
 
 
@@ -123,14 +135,16 @@ def draw_collapse(found: Collapse) -> Figure:
         Panel(f"{stack.layers} convolutions\nno activation", found.stacked, "output", span),
         Panel(f"one convolution\n{side} × {side}", found.one, "output", span),
         Panel(f"the one kernel\n{side} × {side}", found.kernel, "weight"),
-        Panel("difference of the stack\nno activation", apart[0], "output", limit=limit),
-        Panel(f"difference of the stack\n{name} between", apart[1], "output", limit=limit),
+        Panel("stack less the one\nno activation", apart[0], "output", limit=limit),
+        Panel(f"stack less the one\n{name} between", apart[1], "output", limit=limit),
     ]
     inside = found.differences[0].inside
     note = (
         f"Largest difference without activation {inside:.1g} of the largest output (rounding of 64 "
-        f"bit), with {name} {found.differences[-1].inside:.2g}."
+        f"bit); with {name} between the layers {found.differences[-1].inside:.2f} of it."
     )
+    if found.border:
+        note += " Near the border, zero padding between the layers makes a difference."
     title = f"{stack.layers} convolutions without activation are one"
     return plots.draw_panels(panels, title=title, note=_wrapped(note))
 
@@ -138,14 +152,13 @@ def draw_collapse(found: Collapse) -> Figure:
 def draw_augmentations(found: Augmented, name: str) -> Figure:
     """The image, each change alone at its strongest draw, and all together."""
     tiles = [("the image", _picture(found.image))]
-    tiles += [(f"{change_words(c.name)}\n{c.span}", _picture(c.pixels)) for c in found.alone]
+    tiles += [(f"{c.words}\n{c.span}", _picture(c.pixels)) for c in found.alone]
     if found.alone:
         n_filling = _COLUMNS + -len(tiles) % _COLUMNS  # so that the last row is full
         tiles += [("all together", _picture(pixels)) for pixels in found.together[:n_filling]]
-    never = [f"{change_words(key).capitalize()}: {why}." for key, why in found.never.items()]
-    title = f"{name} under the policy {found.policy}, strength {found.strength:g}"
+    title = f"{_short(name)} under the policy {found.policy}, strength {found.strength:g}"
     note = "Each change alone: the strongest of 16 draws." if found.alone else "Nothing is changed."
-    lines = [note, *never]
+    lines = [note, *found.refusals]
     note = "\n".join(map(_wrapped, lines))
     return plots.draw_tiles(tiles, title=title, note=note, columns=_COLUMNS)
 
@@ -158,6 +171,8 @@ def draw_cross_entropy(found: CrossEntropy) -> Figure:
 
 def draw_losses() -> Figure:
     """Every pairing over z from -20 to 120, in 32 bit, on the exact loss."""
+    from pellucid.playground.losses import compare_losses
+
     found = compare_losses(np.linspace(-20.0, 120.0, 281).tolist())
     losses = []
     for pair in found.pairs:
@@ -210,6 +225,10 @@ def _span(values: Array) -> tuple[float, float]:
 
 def _size(values: Array) -> str:
     return f"{values.shape[0]} × {values.shape[1]}"
+
+
+def _short(name: str) -> str:
+    return shorten(name, _NAME_WIDTH)
 
 
 def _wrapped(text: str) -> str:

@@ -8,6 +8,7 @@ Knows where an image comes from; it does not know what is done to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from pellucid.images.reading import read_image
 
 PHANTOM = "phantom:"
 PHANTOM_SIZE = 128
+_NO_COLOUR = 0.03  # what JPEG alone puts between the channels of a grey picture
 MAX_PIXELS = 16_000_000  # a playground answers at once
 
 
@@ -32,12 +34,16 @@ class Subject:
     def grey(self) -> npt.NDArray[np.float64]:
         """One plane (row, column): the grey values, or the Rec. 601 luma of a colour image."""
         if len(self.pixels) == 1:
-            return self.pixels[0].astype(np.float64)
-        return np.einsum("c,cij->ij", LUMA, self.pixels.astype(np.float64))
+            return np.asarray(self.pixels[0], dtype=np.float64)
+        return np.asarray(np.einsum("c,cij->ij", LUMA, self.pixels.astype(np.float64)))
 
     def for_network(self, image_size: int) -> npt.NDArray[np.float32]:
-        """The image (channel, image_size, image_size) as training would get it, in [0, 1]."""
-        wanted = Preprocessing(image_size=image_size, channels=len(self.pixels))
+        """The image (channel, image_size, image_size) as training would get it, in [0, 1].
+
+        Grey pictures that were stored in colour have one channel.
+        """
+        is_grey = float(np.ptp(self.pixels, axis=0).max()) < _NO_COLOUR
+        wanted = Preprocessing(image_size=image_size, channels=1 if is_grey else 3)
         return preprocess(self.pixels, wanted).astype(np.float32) / np.float32(255)
 
 
@@ -48,7 +54,7 @@ def read_subject(source: str) -> Subject:
     Raises `ReadError` for a file that cannot be read, `UsageError` for an unknown phantom.
     """
     if not source.startswith(PHANTOM):
-        return Subject(source, read_image(source, max_pixels=MAX_PIXELS).pixels)
+        return Subject(Path(source).name, read_image(source, max_pixels=MAX_PIXELS).pixels)
     from pellucid.data.phantoms import CASES, draw_phantoms
 
     case = source.removeprefix(PHANTOM)

@@ -131,12 +131,12 @@ def draw_roundings(
             slope = {"color": _SLOPE, "linewidth": 1.3, "linestyle": (0, (4, 1.5))}
             axes.plot(z, 50 * loss.found_slope, label="gradient × 50 in 32 bit", **slope)
             axes.set(xlim=(z[0], z[-1]), ylim=(-8, float(z[-1])))
-            axes.set_title(loss.name, fontsize=8.5, pad=11)
+            axes.set_title(loss.name, fontsize=8.5, pad=13)
             _below_title(axes, loss.remark)
             if number >= 3:
                 axes.set_xlabel("logit z of the wrong class")
             if number % 3 == 0:
-                axes.set_ylabel("loss (nats)")
+                axes.set_ylabel("loss (nats), gradient × 50")
         grid[0].legend(loc="lower right", fontsize=6.8, handlelength=1.8, borderaxespad=0.2)
         return figure
 

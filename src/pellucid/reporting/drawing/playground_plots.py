@@ -56,7 +56,7 @@ class Panel:
     @property
     def is_clipped(self) -> bool:
         """Whether values lie beyond the ends of the colours."""
-        return bool(self._largest > self.look["vmax"] * (1 + 1e-9))
+        return self.span is None and bool(self._largest > self.look["vmax"] * (1 + 1e-9))
 
     @property
     def _largest(self) -> float:
@@ -166,11 +166,11 @@ def _frame(axes: Axes) -> None:
         spine.set(visible=True, color=MUTED, linewidth=0.4)
 
 
-def _row_height(panel: Panel, columns: int, beside_in: float = 0.85) -> float:
+def _row_height(panel: Panel, columns: int, beside_in: float = 0.95) -> float:
     """Inches that a row takes in which the panel is as wide as it can be."""
     height, width = panel.values.shape
     wide = WIDTH_IN / columns - beside_in
-    return float(min(max(wide * height / width, 0.9), 4.0)) + 0.75
+    return float(min(max(wide * height / width, 0.9), 4.0)) + 0.6
 
 
 def _words(note: str) -> float:
