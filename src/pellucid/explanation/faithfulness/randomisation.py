@@ -28,9 +28,8 @@ BOUND = 0.5
 """Largest mean |rank correlation| after full randomisation: at 0.5 a quarter of the variance of the
 ranks would be owed to the image and the method alone, and the map is no longer mostly the model's.
 Smooth maps of few cells agree by chance as well; what chance gives stands beside the figure."""
-SEEDS = (1001, 1002, 1003)
-"""One random network each, since one alone may agree with the trained one by chance; far from the
-seeds of plans, since the weights that the training began with would be no strangers."""
+NETWORKS = 3  # random ones, since one alone may agree with the trained one by chance
+_FIRST_SEED = 1001  # far from the seeds of plans: where training began is no stranger to its end
 _CHANCE_DRAWS = 5
 TRAINED, HEAD = "trained", "head"
 
@@ -85,11 +84,16 @@ class Randomisation:
         return f"{figure} under random weights, not below {BOUND}: the maps hardly need the model."
 
 
+def random_seeds(n: int) -> tuple[int, ...]:
+    """The seeds of n random networks."""
+    return tuple(range(_FIRST_SEED, _FIRST_SEED + n))
+
+
 def check_randomised(
     bundle: Bundle,
     maps_of: MapsOf,
     *,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Sequence[int] = random_seeds(NETWORKS),
     progress: Callable[[int, int], None] | None = None,
 ) -> Randomisation:
     """Randomise stage after stage of a copy, and compare `maps_of(bundle)` (n, S, S) each time.
