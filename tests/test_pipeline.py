@@ -43,6 +43,8 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_run_folder_is_complete(run: Path) -> None:
     names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    explained = {name for name in names if name.startswith("pictures/explained-")}
+    assert len(explained) == len(json.loads((run / "explanation.json").read_text())["images"]) > 0
     assert names == {
         "plan.yaml",
         "index.csv",
@@ -62,6 +64,8 @@ def test_the_run_folder_is_complete(run: Path) -> None:
         "checklists.md",
         "checklists.docx",
         "pictures/augmentations.png",
+        "explanation.json",
+        *explained,
         "evaluation.json",
         "report.html",
         "bundle/card.json",
@@ -95,10 +99,13 @@ def test_neither_is_made_when_not_wanted(images: Path, tmp_path: Path) -> None:
         settings={**QUICK, "epochs": 1},
         baseline=False,
         robustness=False,
+        explain=False,
         progress=QUIET,
     )
     assert not run.baseline.folder.exists()
     assert not run.robustness_path.exists()
+    assert not run.explanation_path.exists()
+    assert "What the network looks at" not in run.report_path.read_text(encoding="utf-8")
     assert not {"comparison", "robustness"} & set(run.evaluation)
 
 
