@@ -76,7 +76,7 @@ def convolution(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Slide a kernel over an image: convolution and cross-correlation side by side."""
+    """Slide a kernel over an image. Convolution and cross-correlation stand side by side."""
     _check_out(out, overwrite)
     from pellucid.playground.convolution import respond
     from pellucid.playground.kernels import find_kernel
@@ -103,7 +103,7 @@ def pooling(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Keep the maximum or the mean of each window of an image, and of the whole of it."""
+    """Keep each window's maximum or mean. What global pooling leaves stands beside it."""
     _check_out(out, overwrite)
     from pellucid.playground.pooling import pool
     from pellucid.playground.subject import read_subject
@@ -123,7 +123,7 @@ def activations(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Activation functions with their slopes, and where they saturate."""
+    """Activation functions and their slopes. Says where each saturates."""
     _check_out(out, overwrite)
     from pellucid.playground.activations import activation_curves
 
@@ -145,7 +145,7 @@ def collapse(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Convolutions without activation between them are one convolution; with one they are not."""
+    """Stacked convolutions are one without activation. With an activation they are not."""
     _check_out(out, overwrite)
     from pellucid.playground.collapse import Stack
     from pellucid.playground.collapse import collapse as compare
@@ -171,7 +171,7 @@ def augmentations(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """One image under a policy's random changes, each alone and together, with reasons."""
+    """One image under a policy's random changes. Each alone, all together, with reasons."""
     _check_out(out, overwrite)
     from pellucid.playground.augmentations import augment_in_turn
     from pellucid.playground.subject import read_subject
@@ -188,7 +188,7 @@ def cross_entropy(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """What a probability of the true class costs, and how it pulls on the logits."""
+    """The loss, from the true class's probability. Shows how it pulls on the logits."""
     _check_out(out, overwrite)
     from pellucid.playground.cross_entropy import cross_entropy_curve
 
@@ -206,7 +206,7 @@ def losses(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """The pairings of output and loss in 32 bit: which agree, and which overflow."""
+    """Pairings of output and loss in 32 bit. Says which agree and which overflow."""
     _check_out(out, overwrite)
     from pellucid.playground.losses import DEFAULT_LOGITS, compare_losses
 
@@ -227,7 +227,7 @@ def output(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Logits as odds, probabilities and log-probabilities, and what one more would change."""
+    """Logits as odds and as probabilities. Says what one more on a logit would change."""
     _check_out(out, overwrite)
     from pellucid.playground.output_layers import convert_logits
 

@@ -73,7 +73,7 @@ def _response(responses: Responses, which: Which) -> Panel:
     boxes: tuple[Box, ...] = ()
     if responses.kernel.place is not None and which != "convolution":
         row, column = responses.peak(which).at
-        reach = max(1, min(found.shape) // 24)
+        reach = max(1, min(found.shape) // 16)
         boxes = ((row - reach, column - reach, 2 * reach + 1, 2 * reach + 1),)
     title = f"{WORDS[which]}\n{_size(found)}"
     span = _span(found) if is_image else None

@@ -135,7 +135,7 @@ def show(axes: Axes, panel: Panel) -> None:
     axes.imshow(panel.values, interpolation="nearest", **panel.look)
     _label(axes, panel.title)
     for row, column, rows, columns in panel.boxes:
-        for colour, width in (("black", 2.6), (_MARK, 1.2)):
+        for colour, width in (("black", 2.2), (_MARK, 1.0)):
             corner = (column - 0.5, row - 0.5)
             axes.add_patch(
                 Rectangle(corner, columns, rows, fill=False, edgecolor=colour, linewidth=width)
