@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pellucid.reporting.drawing.faithfulness_plots import (
+    draw_pointing,
+    draw_randomisation,
+    draw_removal_curves,
+)
 from pellucid.reporting.explaining.method_words import method_words, settings_words
 from pellucid.reporting.parts import Part
 from pellucid.reporting.tables import Cell, Table, build_table
@@ -32,9 +37,6 @@ def faithfulness_parts(document: Document, number: int, of: str = "") -> list[Pa
 
 def _tests(document: Document, number: int, where: str) -> Part:
     """Deletion, insertion, and the sanity check of every method."""
-    from pellucid.reporting.drawing.faithfulness_plots import draw_randomisation
-    from pellucid.reporting.drawing.faithfulness_plots import draw_removal_curves
-
     name = f"faithful-{number}"
     methods = document["methods"]
     plots = [draw_removal_curves(one, f"{name}-{one['method']}") for one in methods]
@@ -108,11 +110,13 @@ def _class_table(document: Document, name: str) -> Table:
 
 def _test_key(document: Document) -> str:
     settings = document.get("settings") or {}
-    removed = str(settings.get("removed") or "")
+    instead = {"blur": "the blurred image", "mean": "a middle grey"}
+    replaced = str(settings.get("replaced") or "")
     text = (
-        "Gain: area between the map's curve and that of a random order, of the score scaled to the "
-        "whole image's; above 0 the map is better. Likeness: rank correlation of the maps before "
-        f"and after all weights are shuffled; low is right. Intervals are 95 %. {removed}"
+        "Gain: area between the map's curve and that of random maps, of the probability of the "
+        f"class; above 0 the map is better. In place of what is taken away stands "
+        f"{instead.get(replaced, replaced)}. Likeness: rank correlation of the maps before and "
+        "after all weights are shuffled; low is right. Intervals are 95 %."
     )
     given = int(document.get("n_given") or document["n"])
     if given > int(document["n"]):
@@ -122,8 +126,6 @@ def _test_key(document: Document) -> str:
 
 def _lesions(document: Document, number: int, where: str) -> Part:
     """The pointing game and the overlap, beside what chance gives."""
-    from pellucid.reporting.drawing.faithfulness_plots import draw_pointing
-
     name = f"pointing-{number}"
     return Part(
         f"Do the maps{where} hit the lesions?",
@@ -138,7 +140,8 @@ def _lesions(document: Document, number: int, where: str) -> Part:
 def _lesion_key(document: Document) -> str:
     near = (document.get("settings") or {}).get("tolerance", 0)
     return (
-        f"Pointing: the map's strongest place lies on the lesion, or within {near} pixels of it. "
+        f"Pointing: the map's strongest place lies on the lesion, or within {near} pixels of it "
+        "(strictly: on it, which a random point does as often as the lesion's share of the image). "
         "Overlap: of the lesion and as many of the map's strongest pixels, shared area over joint "
         "area. Share inside: how much of the map's strength lies on the lesion. Intervals are 95 %."
     )
@@ -179,9 +182,10 @@ def _pointing_table(document: Document, name: str) -> Table:
                         _estimate(entry["pointing"]),
                         _estimate(chance["random"]),
                         _estimate(chance["centre"]),
+                        _estimate(entry.get("strict")),
+                        _estimate(chance["mask_share"]),
                         _estimate(entry["iou"]),
                         _estimate(entry["energy"]),
-                        _estimate(chance["mask_share"]),
                     ]
                 )
     columns = [
@@ -191,9 +195,10 @@ def _pointing_table(document: Document, name: str) -> Table:
         "Pointing",
         "By chance",
         "Always the centre",
+        "Pointing, strictly",
+        "Lesion's share",
         "Overlap",
         "Share inside",
-        "Lesion's share",
     ]
     return build_table(name, columns, rows, caption="By class and method")
 
