@@ -16,7 +16,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pellucid.reporting.drawing.playground_plots import WIDTH_IN, titled
+from pellucid.reporting.drawing.playground_plots import titled
 from pellucid.reporting.drawing.svg import ACCENT, INK, MUTED, RULE, STYLE
 
 _SLOPE = "#D55E00"
@@ -190,6 +190,3 @@ def _mark(axes: Axes, point: tuple[float, float], words: str) -> None:
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=8)
-
-
-__all__ = ["WIDTH_IN", "Function", "OutputRow", "Rounding"]
