@@ -20,14 +20,13 @@ from pellucid.data.index import Dataset, read_dataset
 from pellucid.errors import DataError, UsageError
 from pellucid.explanation import maximisation
 from pellucid.explanation.exciting_patches import ExcitingPatches, exciting_patches
-from pellucid.explanation.feature_maps import STRENGTH, feature_maps
+from pellucid.explanation.feature_maps import STRENGTH, feature_maps, unit_fields
 from pellucid.explanation.filters import filters
 from pellucid.explanation.goals import find_goal
 from pellucid.explanation.layers import full_name, last_convolutional_layer
 from pellucid.explanation.walk import LogitParts, Stage, Walk, walk
 from pellucid.images.preprocessing import preprocess
 from pellucid.images.reading import read_image
-from pellucid.network.receptive_field import receptive_fields
 from pellucid.progress import Progress
 from pellucid.reporting.drawing import feature_plots as plots
 from pellucid.reporting.drawing.walk_plot import LogitBars, StageRow, draw_walk
@@ -112,7 +111,7 @@ def picture_maps(asked: Asked) -> Sheet:
     _, n_channels, rows, columns = seen.maps.shape
     note = (
         f"{len(chosen)} strongest of {n_channels} channels, each a map of {rows} × {columns}; "
-        f"{_field_words(asked)}.\nAbove a map: the channel, and the {STRENGTH}."
+        f"{_field_words(asked, rows)}.\nAbove a map: the channel, and the {STRENGTH}."
     )
     figure = plots.draw_maps(
         picture(asked.pixels[0]),
@@ -259,14 +258,13 @@ def _strongest(
     return int(images.rows[best]), float(values[best])
 
 
-def _field_words(asked: Asked) -> str:
-    fields = receptive_fields(asked.bundle.classifier, asked.bundle.spec)
-    field = fields[full_name(asked.bundle.classifier, asked.layer)]
+def _field_words(asked: Asked, n_rows: int) -> str:
+    field = unit_fields(asked.bundle, {asked.layer: n_rows})[asked.layer]
     return f"one unit sees {_side_words(field.size, asked.bundle.spec.image_size)}"
 
 
 def _side_words(side: float, size: int) -> str:
-    return f"{side:g} × {side:g} of {size} × {size} pixels"
+    return f"{side:g} × {side:g} pixels{', all of the image' if side >= 2 * size else ''}"
 
 
 def _cut_words(found: ExcitingPatches) -> str:
@@ -283,7 +281,7 @@ def _stage_row(stage: Stage, size: int) -> StageRow:
         stage.layer,
         f"{channels} maps of {rows} × {columns}",
         "one unit sees",
-        f"{side:g} × {side:g} pixels" if side < size else f"{side:g} pixels, all of it",
+        f"{side:g} × {side:g} pixels" if side < 2 * size else f"{side:g} pixels: all",
     )
     tiles = tuple(
         plots.Tile(str(channel), values)

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from pellucid.bundle import Bundle
 from pellucid.errors import UsageError
-from pellucid.explanation.feature_maps import Pixels, to_input
-from pellucid.explanation.layers import capture, full_name
-from pellucid.network.receptive_field import ReceptiveField, receptive_fields
+from pellucid.explanation.feature_maps import Pixels, feature_maps, to_input, unit_fields
+from pellucid.explanation.layers import capture
+from pellucid.network.receptive_field import ReceptiveField
 
 _BATCH_PIXELS = 2**20  # 64 images of 128 pixels; what a VGG makes of them takes about 1 GB
 _BATCH_IMAGES = 64
@@ -90,12 +90,14 @@ def exciting_patches(
     chosen = np.arange(len(pixels)) if rows is None else np.asarray(rows, dtype=np.int64)
     names = np.arange(len(pixels)) if groups is None else groups
     best: dict[int, list[_Found]] = {channel: [] for channel in channels}
+    blank = np.zeros((1, *pixels.shape[1:]), dtype=np.uint8)
+    n_rows = feature_maps(bundle, blank, layer).maps.shape[2]
     for done, found in _excited(bundle, pixels, layer, (channels, chosen)):
         for channel, units in found.items():
             best[channel] = _merge([*best[channel], *units], names, n_patches)
         if progress:
             progress(done, len(chosen))
-    field = receptive_fields(bundle.classifier, bundle.spec)[full_name(bundle.classifier, layer)]
+    field = unit_fields(bundle, {layer: n_rows})[layer]
     patches = {
         channel: tuple(_cut(pixels[found.image], field, found) for found in units)
         for channel, units in best.items()

@@ -6,6 +6,7 @@ one. Knows the bundle and pixels as `preprocess` gives them; it draws nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,9 @@ import torch
 
 from pellucid.bundle import Bundle
 from pellucid.errors import UsageError
-from pellucid.explanation.layers import capture
+from pellucid.explanation.layers import capture, full_name
 from pellucid.network.classifier import normalise
+from pellucid.network.receptive_field import ReceptiveField, receptive_fields
 
 STRENGTH = "mean of |activation| over the map"  # one rule for maps with and without negative values
 
@@ -70,6 +72,21 @@ def to_input(bundle: Bundle, pixels: Pixels) -> torch.Tensor:
     device = next(bundle.classifier.parameters()).device
     batch = torch.from_numpy(np.array(pixels)).to(device)
     return normalise(batch, settings.mean, settings.std)
+
+
+def unit_fields(bundle: Bundle, n_rows: Mapping[str, int]) -> dict[str, ReceptiveField]:
+    """What one unit of each layer sees, given the rows of its maps; see `network.receptive_field`.
+
+    All of the image, the units spread over it evenly, where it cannot be followed (attention).
+    """
+    classifier, size = bundle.classifier, bundle.spec.image_size
+    known = receptive_fields(classifier, bundle.spec)
+    found = {}
+    for layer, rows in n_rows.items():
+        stride = size / rows
+        unknown = ReceptiveField(size, stride, (stride - 1) / 2, is_whole_image=True)
+        found[layer] = known.get(full_name(classifier, layer), unknown)
+    return found
 
 
 def rank(values: npt.NDArray[np.floating], number: int) -> list[int]:

@@ -161,7 +161,8 @@ def _picture(spectrum: Tensor, bundle: Bundle) -> Tensor:
         torch.tensor(values, device=spectrum.device).view(1, -1, 1, 1)
         for values in (settings.mean, settings.std)
     )
-    return (mean + std * plane).clamp(0, 1)
+    picture: Tensor = (mean + std * plane).clamp(0, 1)
+    return picture
 
 
 def _trembling(picture: Tensor, generator: torch.Generator) -> Tensor:

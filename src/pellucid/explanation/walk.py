@@ -16,10 +16,17 @@ from torch import nn
 
 from pellucid.bundle import Bundle
 from pellucid.errors import UsageError
-from pellucid.explanation.feature_maps import FeatureMaps, Floats, Pixels, rank, to_input
-from pellucid.explanation.layers import LOGITS, POOLED, capture, full_name, stages
+from pellucid.explanation.feature_maps import (
+    FeatureMaps,
+    Floats,
+    Pixels,
+    rank,
+    to_input,
+    unit_fields,
+)
+from pellucid.explanation.layers import LOGITS, POOLED, capture, stages
 from pellucid.network.classifier import head_name
-from pellucid.network.receptive_field import ReceptiveField, receptive_fields
+from pellucid.network.receptive_field import ReceptiveField
 from pellucid.task import Target
 
 CHANNELS = 6
@@ -48,6 +55,8 @@ class Stage:
 
         A pixel's middle is a whole number, so the first pixel begins at -0.5.
         """
+        if self.field.is_whole_image:
+            return -0.5, -0.5, self.field.size
         _, columns = self.maps[0].shape
         row, column = divmod(int(np.abs(self.maps[0]).argmax()), columns)
         first = self.field.start - self.field.size / 2
@@ -101,14 +110,14 @@ def walk(bundle: Bundle, pixels: Pixels, *, channels: int = CHANNELS) -> Walk:
     classifier, spec = bundle.classifier, bundle.spec
     layers = stages(classifier, spec)
     outputs = capture(classifier, to_input(bundle, batch), [*layers, POOLED, LOGITS])
-    fields = receptive_fields(classifier, spec)
+    fields = unit_fields(bundle, {layer: outputs[layer].shape[2] for layer in layers})
     pooled, logits = (outputs[name][0].float().cpu().numpy() for name in (POOLED, LOGITS))
     return Walk(
         pixels=batch[0],
         stages=tuple(
             _stage(
                 FeatureMaps(layer, outputs[layer].float().cpu().numpy()),
-                fields[full_name(classifier, layer)],
+                fields[layer],
                 channels,
             )
             for layer in layers

@@ -24,6 +24,7 @@ from pellucid.reporting.drawing.svg import ACCENT, MUTED, STYLE, new_figure
 PAGE_WIDTH_IN = 7.0
 PLAIN, SIGNED = "magma", "cividis"  # of lightness that only grows; cividis is grey in its middle
 DPI = 200
+_TOP_IN, _SCALE_IN = 0.55, 0.72
 _CLIPPED = 0.998  # one hot pixel in five hundred may not darken all the others
 _NO_IMAGE: dict[str, Any] = {"facecolor": "#e9e9e9", "edgecolor": "#a0a0a0", "hatch": "/////"}
 
@@ -83,17 +84,12 @@ def draw_maps(
 ) -> Figure:
     """The image (row, column[, 3]), then the maps in tiles with one scale for all of them."""
     with mpl.rc_context(STYLE):
-        rows = math.ceil((len(tiles) + 1) / columns)
-        side = PAGE_WIDTH_IN / (columns + 0.4)
-        figure = _titled(rows * (side + 0.12) + 0.85, title, note)
-        grid = figure.subplots(rows, columns, squeeze=False)
-        places = _places(grid)
+        figure, places, rows_in = _tiled(len(tiles) + 1, columns, title, note)
         show_image(places[0], image, "the image")
         scale = common_scale([tile.values for tile in tiles])
-        for axes, tile in zip(places[1:], tiles, strict=False):
+        for axes, tile in zip(places[1:], tiles, strict=True):
             show_map(axes, tile.values, scale, tile.title)
-        _hide(places[len(tiles) + 1 :])
-        _scale_bar(figure, list(places), scale, "activation")
+        _draw_scale(figure, rows_in, scale, "activation")
         return figure
 
 
@@ -109,16 +105,12 @@ def draw_filters(
     is_colour = weights.ndim == 4
     scale = Scale("gray" if is_colour else SIGNED, -limit, limit)
     with mpl.rc_context(STYLE):
-        rows = math.ceil(len(weights) / columns)
-        side = PAGE_WIDTH_IN / (columns + 0.6)
-        figure = _titled(rows * (side + 0.16) + 0.85, title, note)
-        places = _places(figure.subplots(rows, columns, squeeze=False))
-        for axes, kernel, name in zip(places, weights, titles, strict=False):
+        figure, places, rows_in = _tiled(len(weights), columns, title, note)
+        for axes, kernel, name in zip(places, weights, titles, strict=True):
             shown = 0.5 + kernel / (2 * limit) if is_colour else kernel
             show_map(axes, shown, scale, name, size=7)
-        _hide(places[len(weights) :])
         label = "weight for red, green or blue" if is_colour else "weight"
-        _scale_bar(figure, list(places), scale, label)
+        _draw_scale(figure, rows_in, scale, label)
         return figure
 
 
@@ -129,23 +121,27 @@ def draw_patches(
 
     A cross marks the unit; hatching is where the receptive field reaches over the image's border.
     """
+    names_in, gap_in = 0.6, 0.05
+    side = (PAGE_WIDTH_IN - names_in) / columns - gap_in
+    row_in = side + 0.19
     with mpl.rc_context(STYLE):
-        side = (PAGE_WIDTH_IN - 0.6) / columns
-        figure = _titled(len(rows) * (side + 0.14) + 0.75, title, note)
-        grid = figure.subplots(len(rows), columns, squeeze=False)
-        for line, (name, patches) in zip(grid, rows, strict=True):
-            line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-            for axes, patch in zip(line, patches, strict=False):
-                show_patch(axes, patch)
-            _hide(line[len(patches) :])
+        figure = _titled(_TOP_IN + len(rows) * row_in + _below(note), title, note)
+        for number, (name, patches) in enumerate(rows):
+            top = _TOP_IN + number * row_in
+            label = axes_at(figure, (0.06, top), (names_in, side))
+            label.set_axis_off()
+            label.text(0, 0.5, name, va="center", fontsize=8)
+            for place, patch in enumerate(patches[:columns]):
+                left = names_in + place * (side + gap_in)
+                show_patch(axes_at(figure, (left, top), (side, side)), patch)
             if not patches:
-                _say_silent(line[0])
+                label.text(1, 0.5, "not active in any of the images", va="center", fontsize=8)
         return figure
 
 
 def draw_maximised(
     picture: Bytes,
-    real: Bytes | None,
+    real: Bytes,
     bars: Sequence[tuple[str, float]],
     *,
     titles: tuple[str, str],
@@ -158,13 +154,14 @@ def draw_maximised(
     `titles` stand above the two pictures; `bars` are name and value, `unit` names the values.
     """
     with mpl.rc_context(STYLE):
-        figure = _titled(3.35, title, note)
-        widths = [1, 1, 1.15] if real is not None else [1, 1.6]
-        places = list(figure.subplots(1, len(widths), width_ratios=widths))
-        show_image(places[0], picture, titles[0])
-        if real is not None:
-            show_image(places[1], real, titles[1])
-        _draw_bars(places[-1], bars, unit)
+        side = 2.05
+        figure = _titled(_TOP_IN + side + 0.25 + _below(note), title, note)
+        for number, (image, name) in enumerate(zip((picture, real), titles, strict=True)):
+            left = 0.06 + number * (side + 0.1)
+            show_image(axes_at(figure, (left, _TOP_IN), (side, side)), image, name)
+        names_in = 2 * side + 1.25
+        width = PAGE_WIDTH_IN - names_in - 0.1
+        _draw_bars(axes_at(figure, (names_in, _TOP_IN), (width, side - 0.25)), bars, unit)
         return figure
 
 
@@ -208,36 +205,55 @@ def figure_to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def axes_at(figure: Figure, place: tuple[float, float], size: tuple[float, float]) -> Axes:
+    """Axes at (left, top) of (width, height), in inches from the figure's upper left corner."""
+    width_in, height_in = figure.get_size_inches()
+    (left, top), (width, height) = place, size
+    box = (left / width_in, 1 - (top + height) / height_in, width / width_in, height / height_in)
+    return figure.add_axes(box)
+
+
 def _titled(height_in: float, title: str, note: str) -> Figure:
     """A page-wide figure with a title on the left and a note in small print below."""
-    figure = new_figure(height_in, width_in=PAGE_WIDTH_IN)
-    figure.suptitle(title, x=0.008, ha="left", fontsize=10)
-    figure.supxlabel(note, x=0.008, ha="left", fontsize=8, color=MUTED)
+    figure = new_figure(height_in, width_in=PAGE_WIDTH_IN, is_constrained=False)
+    figure.text(0.008, 1 - 0.06 / height_in, title, va="top", fontsize=10)
+    figure.text(0.008, 0.05 / height_in, note, va="bottom", fontsize=8, color=MUTED)
     return figure
 
 
-def _places(grid: Any) -> list[Axes]:
-    return list(np.ravel(grid))
+def _below(note: str) -> float:
+    """Inches that the note takes."""
+    return 0.15 * (note.count("\n") + 1) + 0.12
 
 
-def _hide(places: Sequence[Axes]) -> None:
-    for axes in places:
-        axes.set_axis_off()
+def _tiled(n: int, columns: int, title: str, note: str) -> tuple[Figure, list[Axes], float]:
+    """A figure with n square axes row by row, and the height of the rows in inches."""
+    gap_in, head_in = 0.07, 0.19
+    side = (PAGE_WIDTH_IN - _SCALE_IN) / columns - gap_in
+    row_in = side + head_in
+    rows_in = math.ceil(n / columns) * row_in - head_in
+    figure = _titled(_TOP_IN + rows_in + head_in + _below(note), title, note)
+    places = [
+        axes_at(
+            figure,
+            (0.06 + number % columns * (side + gap_in), _TOP_IN + number // columns * row_in),
+            (side, side),
+        )
+        for number in range(n)
+    ]
+    return figure, places, rows_in
 
 
-def _say_silent(axes: Axes) -> None:
-    """In place of patches, where no image excites the channel."""
-    axes.set_axis_on()
-    bare(axes)
-    axes.text(0.5, 0.5, "never\nactive", ha="center", va="center", transform=axes.transAxes)
-
-
-def _scale_bar(figure: Figure, places: list[Axes], scale: Scale, label: str) -> None:
+def _draw_scale(figure: Figure, rows_in: float, scale: Scale, label: str) -> None:
     """The colour scale with its values, on the right of all the tiles."""
+    height = min(rows_in, 2.6)
+    left = PAGE_WIDTH_IN - _SCALE_IN + 0.12
+    axes = axes_at(figure, (left, _TOP_IN + (rows_in - height) / 2), (0.11, height))
     colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(scale.low, scale.high), scale.colours)
     extend = "neither" if not scale.is_clipped else "both" if scale.low < 0 else "max"
-    bar = figure.colorbar(colours, ax=places, shrink=0.8, aspect=30, pad=0.015, extend=extend)
+    bar = figure.colorbar(colours, cax=axes, extend=extend)
     bar.set_label(label)
+    bar.ax.tick_params(labelsize=7.5)
     bar.outline.set_visible(False)
 
 

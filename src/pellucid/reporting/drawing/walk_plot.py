@@ -24,6 +24,7 @@ from pellucid.reporting.drawing.feature_plots import (
     Scale,
     Tile,
     Values,
+    axes_at,
     common_scale,
     show_image,
     show_map,
@@ -85,7 +86,7 @@ def draw_walk(
         for stage in stages:
             _draw_stage(figure, (top, side), image, stage)
             top += side + _ROW_GAP_IN
-        _draw_pooled(_axes(figure, (0.62, top + 0.3), (PAGE_WIDTH_IN - 0.72, _POOLED_IN)), pooled)
+        _draw_pooled(axes_at(figure, (0.62, top + 0.3), (PAGE_WIDTH_IN - 0.72, _POOLED_IN)), pooled)
         top += 0.3 + _POOLED_IN + 1.0
         part_in = PAGE_WIDTH_IN / max(len(shown), 2)
         bar_in = part_in - _NAMES_IN - 0.1
@@ -93,35 +94,27 @@ def draw_walk(
         figure.text(0.008, 1 - (top - 0.38) / height, heading, fontsize=9)
         for number, logit in enumerate(shown):
             place = (number * part_in + _NAMES_IN, top)
-            _draw_logit(_axes(figure, place, (bar_in, bars_in)), logit, bar_in)
+            _draw_logit(axes_at(figure, place, (bar_in, bars_in)), logit, bar_in)
         return figure
-
-
-def _axes(figure: Figure, place: tuple[float, float], size: tuple[float, float]) -> Axes:
-    """Axes at (left, top) of (width, height), in inches from the figure's upper left corner."""
-    width_in, height_in = figure.get_size_inches()
-    (left, top), (width, height) = place, size
-    box = (left / width_in, 1 - (top + height) / height_in, width / width_in, height / height_in)
-    return figure.add_axes(box)
 
 
 def _draw_stage(figure: Figure, place: tuple[float, float], image: Bytes, stage: StageRow) -> None:
     """A row: words, the image with what one unit sees, the maps, and their scale."""
     top, side = place
-    words = _axes(figure, (0.06, top), (_WORDS_IN - 0.1, side))
+    words = axes_at(figure, (0.06, top), (_WORDS_IN - 0.1, side))
     words.set_axis_off()
     words.text(0, 1, stage.lines[0], va="top", fontweight="bold", fontsize=8.5)
     rest = "\n".join(stage.lines[1:])
     words.text(0, 1 - 0.2 / side, rest, va="top", fontsize=7.5, linespacing=1.25)
-    seen = _axes(figure, (_WORDS_IN, top), (side, side))
+    seen = axes_at(figure, (_WORDS_IN, top), (side, side))
     show_image(seen, image)
     _draw_window(seen, stage.window, image.shape[0])
     scale = common_scale([tile.values for tile in stage.tiles])
     left = _WORDS_IN
     for tile in stage.tiles:
         left += side + _GAP_IN
-        show_map(_axes(figure, (left, top), (side, side)), tile.values, scale, tile.title, size=7)
-    _draw_scale(_axes(figure, (left + side + _GAP_IN, top), (0.07, side)), scale)
+        show_map(axes_at(figure, (left, top), (side, side)), tile.values, scale, tile.title, size=7)
+    _draw_scale(axes_at(figure, (left + side + _GAP_IN, top), (0.07, side)), scale)
 
 
 def _draw_window(axes: Axes, window: tuple[float, float, float], size: int) -> None:
