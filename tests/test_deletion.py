@@ -97,6 +97,8 @@ def test_a_step_by_hand() -> None:
     bright = 120 * 0.5 * (150 / 255 - 0.5) - 2
     np.testing.assert_allclose(found.deletion[0], expit([bright, -2, -2]), atol=1e-6)
     np.testing.assert_allclose(found.insertion[0], expit([-2, bright, bright]), atol=1e-6)
+    area = expit(bright) / 4 + expit(-2) * 3 / 4
+    np.testing.assert_allclose(found.area(found.deletion), [area], atol=1e-6)
 
 
 def test_a_map_that_is_the_same_everywhere_is_no_better_than_random() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +25,9 @@ from pellucid.explanation.layers import full_name, stages
 from pellucid.network.classifier import Classifier, build_classifier
 
 BOUND = 0.5
-"""Largest mean |rank correlation| after full randomisation: at 0.5 a quarter of the variance of the
-ranks would be owed to the image and the method alone, and the map is no longer mostly the model's.
-Smooth maps of few cells agree by chance as well; what chance gives stands beside the figure."""
+"""Below it the mean |rank correlation| after full randomisation must lie: at 0.5 a quarter of the
+variance of the ranks would be owed to the image and the method alone. Smooth maps of few cells
+agree by chance as well; what chance gives stands beside the figure."""
 NETWORKS = 3  # random ones, since one alone may agree with the trained one by chance
 _FIRST_SEED = 1001  # far from the seeds of plans: where training began is no stranger to its end
 _CHANCE_DRAWS = 5
@@ -119,7 +119,7 @@ def check_randomised(
     return Randomisation((TRAINED, *names), signed, magnitudes, chance)
 
 
-def cascade(bundle: Bundle, seed: int) -> Any:
+def cascade(bundle: Bundle, seed: int) -> Iterator[Bundle]:
     """Bundles with ever more stages randomised, from the head down; each is a copy of its own."""
     fresh = build_classifier(bundle.spec, bundle.task, seed=seed).state_dict()
     state = copy.deepcopy(bundle.classifier.state_dict())
@@ -177,7 +177,7 @@ def _chance(maps: Floats, random: np.random.Generator) -> Floats:
 
 
 def _nan_mean(values: Floats) -> Floats:
-    """The mean over the axis before the last, or of a vector, NaN left out; NaN of none."""
+    """The mean of a vector, else over the axis before the last; NaN left out, NaN of none."""
     known = ~np.isnan(values)
     axis = -2 if values.ndim > 1 else -1
     counts = known.sum(axis=axis)
