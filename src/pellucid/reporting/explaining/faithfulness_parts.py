@@ -52,8 +52,9 @@ def _tests(document: Document, number: int, where: str) -> Part:
 
 def _test_words(document: Document) -> Iterator[str]:
     images = count(int(document["n"]), "image")
+    rule = f" {sentence_of(str(document['rule']))}" if document.get("rule") else ""
     yield (
-        f"Measured on {images}. What a map marks is taken away from the image, the strongest "
+        f"Measured on {images}.{rule} What a map marks is taken away from the image, the strongest "
         "places first (deletion), or given back first (insertion); a map that means something "
         "moves the score sooner than a random order. Then the weights are shuffled, layer by "
         "layer: a map that stays the same does not come from what was learnt."
@@ -143,7 +144,8 @@ def _lesion_key(document: Document) -> str:
         f"Pointing: the map's strongest place lies on the lesion, or within {near} pixels of it "
         "(strictly: on it, which a random point does as often as the lesion's share of the image). "
         "Overlap: of the lesion and as many of the map's strongest pixels, shared area over joint "
-        "area. Share inside: how much of the map's strength lies on the lesion. Intervals are 95 %."
+        "area. Share inside: how much of the map's strength lies on the lesion. A class may be "
+        "called wrongly: then its maps show what spoke for the mistake. Intervals are 95 %."
     )
 
 
@@ -189,7 +191,7 @@ def _pointing_table(document: Document, name: str) -> Table:
                     ]
                 )
     columns = [
-        "Class",
+        "Class explained",
         "Method",
         "Images",
         "Pointing",

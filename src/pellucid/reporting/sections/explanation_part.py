@@ -13,7 +13,7 @@ from pellucid.reporting.documents import RunDocuments
 from pellucid.reporting.explaining.faithfulness_parts import faithfulness_parts
 from pellucid.reporting.explaining.method_words import method_words, settings_words
 from pellucid.reporting.parts import Part
-from pellucid.reporting.pictures import png_address
+from pellucid.reporting.pictures import photo_address
 from pellucid.reporting.writing import decimal, listing, sentence_of
 
 PICTURES_SHOWN = 48
@@ -97,9 +97,18 @@ def _key(found: Mapping[str, Any]) -> str:
     return (
         f"From left to right: {listing(names)}. Grad-CAM from purple to yellow, the others orange "
         "for the called class and blue against it; each map is scaled by itself, and a white line "
-        f"is half of the strongest value. How these {found.get('split', '')} images were chosen: "
-        f"{found.get('rule', '')}"
+        f"is half of the strongest value. {_rule(found)}"
     )
+
+
+def _rule(found: Mapping[str, Any]) -> str:
+    """By which rule the images were chosen, so that nobody can have picked them."""
+    return f"The {found.get('split', '')} images are taken by rule. {found.get('rule', '')}"
+
+
+def _probability(p: float) -> str:
+    """A probability, never rounded to certainty."""
+    return ">0.999" if p > 0.9995 else decimal(p)
 
 
 def _tile(
@@ -108,9 +117,9 @@ def _tile(
     silent = [method_words(str(method)).name for method in one.get("says_nothing") or []]
     return ExplainedTile(
         image_id=str(one["image_id"]),
-        address=png_address(documents.picture(str(one["picture"]))),
+        address=photo_address(documents.picture(str(one["picture"]))),
         call=f"{one['truth']} → {one['called']}",
-        probability=decimal(float(one["probability"])),
+        probability=_probability(float(one["probability"])),
         note=f"{listing(silent)}: the same everywhere" if silent else "",
         is_synthetic=bool(one.get("synthetic")),
     )
