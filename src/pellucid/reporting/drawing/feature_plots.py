@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pellucid.reporting.drawing.svg import ACCENT, MUTED, STYLE, new_figure
+from pellucid.reporting.writing import decimal
 
 PAGE_WIDTH_IN = 7.0
 PLAIN, SIGNED = "magma", "cividis"  # of lightness that only grows; cividis is grey in its middle
@@ -271,7 +272,7 @@ def _draw_bars(axes: Axes, bars: Sequence[tuple[str, float]], unit: str) -> None
     for place, value in enumerate(values):
         side = "left" if value >= 0 else "right"
         axes.annotate(
-            f"{value:.2f}",
+            decimal(value, 2),
             (value, place),
             xytext=(3 if value >= 0 else -3, 0),
             textcoords="offset points",
