@@ -180,6 +180,16 @@ def test_a_name_with_markup_is_shown_as_text(model: Path, tmp_path: Path) -> Non
     assert "<h1>&lt;b&gt;&amp;x.png</h1>" in done.written[-1].read_text(encoding="utf-8")
 
 
+def test_a_colour_network_takes_grey_and_colour(tmp_path: Path) -> None:
+    grey, colour = draw_image(tmp_path / "grey.png"), tmp_path / "colour.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (9, 30, 3), np.uint8)).save(colour)
+
+    done = explain(tiny_bundle(channels=3), [grey, colour], out=tmp_path / "o", progress=QUIET)
+
+    assert len(done.documents) == 2
+    assert not done.unreadable
+
+
 def test_all_means_every_method() -> None:
     assert len(Wish(methods=("all",)).check(tiny_bundle()).methods) == 4
 

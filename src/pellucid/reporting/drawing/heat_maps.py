@@ -27,6 +27,7 @@ LONGEST_SIDE = 1600  # pixels of a picture; larger images are made smaller, and 
 SHORTEST_SIDE = 384  # smaller pictures are enlarged by a whole factor, each pixel a square
 _THICKEST = 0.72  # of the colour, where the map is strongest
 _FADE = 0.75  # below 1, so that places of middling strength are not lost
+_PAGE_SIDE = 450  # pixels at which a page shows a picture; lines of larger ones are thicker
 _STRIP_GAP = 6  # pixels between the panels of a strip
 _PANEL_IN, _GAP_IN, _SCALE_IN, _WORDS_IN = 3.0, 0.15, 0.75, 1.35  # words stand above and below
 _SIGNED_FULL = 99.5  # percentile of |values| at which the colour of a signed map is full
@@ -102,7 +103,7 @@ def draw_overlay(picture: Bytes, heat: HeatMap) -> bytes:
     height, width = picture.shape[:2]
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    _show(axes, overlay(picture, heat), heat)
+    _show(axes, overlay(picture, heat), heat, thick=max(1.0, max(width, height) / _PAGE_SIDE))
     return _png(figure)
 
 
@@ -181,16 +182,16 @@ def _tick(value: float, heat: HeatMap) -> str:
     return f"{value:.2g}"
 
 
-def _show(axes: Axes, picture: Bytes, heat: HeatMap | None) -> None:
+def _show(axes: Axes, picture: Bytes, heat: HeatMap | None, thick: float = 1.0) -> None:
     height, width = picture.shape[:2]
     axes.imshow(picture, extent=(0, width, height, 0), interpolation="nearest", aspect="equal")
     if heat is not None and heat.is_smooth:
-        _outline(axes, heat)
+        _outline(axes, heat, thick)
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
 
 
-def _outline(axes: Axes, heat: HeatMap) -> None:
+def _outline(axes: Axes, heat: HeatMap, thick: float) -> None:
     """White on dark, so that it is seen on any anatomy: whole for, dashed for against."""
     values = np.asarray(heat.values, dtype=np.float64)
     height, width = values.shape
@@ -201,8 +202,8 @@ def _outline(axes: Axes, heat: HeatMap) -> None:
     for level, dashes in ((strongest / 2, "solid"), (-strongest / 2, "dashed")):
         if not values.min() < level < values.max():
             continue
-        for colour, thick in (("#1a1a1a", 2.4), ("#ffffff", 1.1)):
-            look: Any = {"colors": colour, "linewidths": thick, "linestyles": dashes}
+        for colour, width_pt in (("#1a1a1a", 2.4), ("#ffffff", 1.1)):
+            look: Any = {"colors": colour, "linewidths": width_pt * thick, "linestyles": dashes}
             axes.contour(x, y, values, levels=[level], **look)
 
 

@@ -39,7 +39,7 @@ METHOD_WORDS = {
         "Integrated gradients",
         "logit of {label}, per pixel",
         "How much does each pixel add to the logit of {label}, on the way from the "
-        "baseline, an image of one grey, to this one? All together they are the difference of the "
+        "baseline, an image of one shade, to this one? All together they are the difference of the "
         "two logits.",
     ),
     "occlusion": MethodWords(
