@@ -59,6 +59,7 @@ class Images:
     pixels: Pixels
     rows: npt.NDArray[np.int64]
     words: str
+    patients_known: bool
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def open_images(source: str, bundle: Bundle, progress: Progress) -> Images:
     is_run = run.index_path.is_file()
     if is_run:
         table = run.load_index()
-        dataset = Dataset(table, bundle.task, name=Path(source).name, source=source)
+        known = bool(run.facts.get("dataset", {}).get("patients_known"))
+        name = Path(source).name
+        dataset = Dataset(table, bundle.task, name, source, patients_known=known)
     else:
         dataset = read_dataset(source, progress=progress.counter("Listing"))
     cache = build_cache(dataset, bundle.preprocessing, progress=progress.counter("Decoding"))
@@ -100,7 +103,7 @@ def open_images(source: str, bundle: Bundle, progress: Progress) -> Images:
     if not len(rows):
         raise DataError("Patches are cut from at least one readable image", f"none in {source}")
     words = f"{len(rows):,} {'training ' if is_run else ''}images"
-    return Images(dataset.table, cache.pixels, rows, words)
+    return Images(dataset.table, cache.pixels, rows, words, dataset.patients_known)
 
 
 def picture_maps(asked: Asked) -> Sheet:
@@ -177,8 +180,9 @@ def picture_patches(asked: Asked, images: Images, progress: Progress) -> Sheet:
         rows=images.rows,
         progress=progress.counter("Looking for patches"),
     )
+    whose = "patient" if images.patients_known else "image, patients being unknown"
     note = (
-        f"From {images.words}; each patch of a row is of another patient. {_cut_words(found)}\n"
+        f"From {images.words}; each patch of a row is of another {whose}. {_cut_words(found)}\n"
         "Above a patch: the activation. Cross: the unit. Hatched: beyond the image's border."
     )
     figure = plots.draw_patches(
@@ -211,7 +215,7 @@ def picture_maximised(
         real,
         ordered,
         titles=titles,
-        title=f"A picture made to raise the {objective.name}",
+        title=f"A picture made to raise one number: {objective.name}",
         note="It shows what the network responds to; it is not a picture of a disease.\n"
         f"Gradient ascent from noise, seed {seed}; values of whole pictures{among}.",
         unit=objective.name,

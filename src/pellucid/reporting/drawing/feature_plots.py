@@ -25,7 +25,7 @@ from pellucid.reporting.writing import decimal
 PAGE_WIDTH_IN = 7.0
 PLAIN, SIGNED = "magma", "cividis"  # of lightness that only grows; cividis is grey in its middle
 DPI = 200
-_TOP_IN, _SCALE_IN = 0.55, 0.72
+_TOP_IN, _SCALE_IN = 0.55, 0.85
 _CLIPPED = 0.998  # one hot pixel in five hundred may not darken all the others
 _NO_IMAGE: dict[str, Any] = {"facecolor": "#e9e9e9", "edgecolor": "#a0a0a0", "hatch": "/////"}
 
@@ -268,7 +268,7 @@ def _draw_bars(axes: Axes, bars: Sequence[tuple[str, float]], unit: str) -> None
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(unit)
-    axes.margins(x=0.28)
+    axes.margins(x=0.28 if min(values) >= 0 else 0.6)
     for place, value in enumerate(values):
         side = "left" if value >= 0 else "right"
         axes.annotate(
