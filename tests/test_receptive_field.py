@@ -168,6 +168,17 @@ def test_branches_are_united_and_gates_are_global() -> None:
     assert field == ReceptiveField(3, 1, 1)
 
 
+def test_a_map_that_is_written_into_is_lost() -> None:
+    def write(x: Tensor) -> Tensor:
+        y = x.clone()
+        y[..., 1:-1, 1:-1] = functional.conv2d(x, KERNEL)
+        return y
+
+    field, reason = followed(write)
+    assert field is None
+    assert reason == "a map that is written into"
+
+
 @pytest.mark.parametrize(
     ("function", "why"),
     [

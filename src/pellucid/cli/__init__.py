@@ -24,6 +24,7 @@ from pellucid.cli import datasets as datasets
 from pellucid.cli import judging as judging
 from pellucid.cli import explaining as explaining
 from pellucid.cli import features as features
+from pellucid.cli import anatomy as anatomy
 from pellucid.cli import playing as playing
 # isort: on
 

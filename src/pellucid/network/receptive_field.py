@@ -74,6 +74,8 @@ class FieldTracker(TorchFunctionMode):
         known = [self._seen[t] for t in sources if t in self._seen]
         result = func(*args, **kwargs)
         outputs = list(tensors_of((result,), {}))
+        if func.__name__ == "__setitem__" and len(sources) > 1:  # a part of it now sees otherwise
+            self._lost[args[0]] = "a map that is written into"
         if not sources or not outputs:
             return result
         try:

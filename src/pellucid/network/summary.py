@@ -40,7 +40,8 @@ class LayerRow:
 
     A layer that is run twice has two rows; its parameters count in the first. `multiply_adds` are
     those of one image in convolutions and fully connected layers, the other layers' being few.
-    `receptive_field` is what one unit sees, None where that could not be followed.
+    `receptive_field` is what one unit sees, None where that could not be followed; `not_followed`
+    says why.
     """
 
     name: str
@@ -50,6 +51,7 @@ class LayerRow:
     parameters: int
     multiply_adds: int = 0
     receptive_field: ReceptiveField | None = None
+    not_followed: str = ""
 
 
 def network_formula(spec: NetworkSpec) -> str:
@@ -111,6 +113,7 @@ def _record(
             sum(p.numel() for p in fresh),
             _multiply_adds(module, output),
             tracker.field(output),
+            tracker.reason(output),
         )
     )
 

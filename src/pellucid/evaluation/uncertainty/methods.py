@@ -37,8 +37,8 @@ LOG = Method("jackknife", 10, _NEEDS, "log", clustered=15)
 FISHER = Method("jackknife", 10, _NEEDS, "Fisher's z")
 LOSS = Method("loss", 10, "a mean over images, whatever their classes", "log")
 _JUMPS = "jumps from score to score, so that leaving out one patient says little"
-DRAWN_90 = Method("bootstrap", 40, _JUMPS)  # four patients beyond the wanted share
-DRAWN_95 = Method("bootstrap", 80, _JUMPS)
+DRAWN_90 = Method("bootstrap", 40, _JUMPS, clustered=50)  # four or five beyond the wanted share
+DRAWN_95 = Method("bootstrap", 80, _JUMPS, clustered=100)
 BIASED = Method("none", 0, "chance adds to it, and no method tried held the truth")
 
 METHODS: dict[str, Method] = {
