@@ -105,6 +105,11 @@ def test_pointing_shows_every_class_method_and_chance() -> None:
     assert text.count("Grad-CAM") == 1
 
 
+def test_pointing_says_how_near_counts_as_a_hit() -> None:
+    assert "within 2 pixels" in words(draw_pointing({**BOTH, "settings": {"tolerance": 2}}, "p"))
+    assert "within" not in words(draw_pointing(BOTH, "p"))
+
+
 def test_pointing_leaves_out_what_is_not_known() -> None:
     holes = document("grad_cam", "occlusion")
     holes["methods"][1]["pointing"] = holes["methods"][1]["pointing"][:1]

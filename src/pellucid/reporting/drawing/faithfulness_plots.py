@@ -129,8 +129,8 @@ def draw_pointing(document: Document, name: str) -> str:
         axes.set_yticks(ticks, [_class_label(entry) for entry in chance])
         axes.set(xlim=(0, 1), ylim=((len(methods) + 1) * len(chance) - 0.7, -0.9))
         axes.set_xticks(*UNIT_TICKS)
-        axes.set_xlabel("Lesions hit by the map's maximum (share)")
-        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(_hit_label(document))
+        axes.tick_params(axis="y", length=0, pad=7)  # room for a cross at 0
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=RULE, linewidth=0.4)
         axes.set_title("Pointing at known lesions", loc="left")
@@ -181,6 +181,11 @@ def _legend_once(figure: Figure, axes: Axes) -> None:
     unique = list(dict.fromkeys(order))
     handles = [once[label] for label in unique]
     figure.legend(handles, unique, loc="outside lower left", borderaxespad=0.2, labelspacing=0.25)
+
+
+def _hit_label(document: Document) -> str:
+    near = (document.get("settings") or {}).get("tolerance", 0)
+    return f"Share hit, within {near} pixels" if near else "Share of lesions hit"
 
 
 def _class_label(entry: Document) -> str:
