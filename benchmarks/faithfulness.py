@@ -3,8 +3,8 @@
     python benchmarks/faithfulness.py --json benchmarks/results/faithfulness.json
     python benchmarks/faithfulness.py --demo oct=demo/oct --demo chest=demo/chest
 
-Each case is trained as `pellucid demo` trains it, or `--demo CASE=FOLDER` is a finished one. The
-goals are the true classes of the images that have a lesion. What a method can be told (the layer of
+Each case is trained as `pellucid demo` trains it, or `--demo CASE=FOLDER` is a finished one; the
+figures that are kept are of `pellucid demo CASE --budget 90s` on a busy machine. The goals are the true classes of the images that have a lesion. What a method can be told (the layer of
 Grad-CAM, the baseline of the others) is chosen on validation images, by pointing without tolerance;
 the test images are measured with that choice, and by pointing with the defaults beside it. All
 candidates and their figures on validation are written down. Cases that are not measured stay in the
@@ -147,6 +147,7 @@ def measure(folder: Path, case: str, progress: Progress) -> dict[str, Any]:
     return {
         "network": bundle.spec.name,
         "image_size": bundle.spec.image_size,
+        "training": json.loads((folder / "run" / "run.json").read_text())["training"],
         "n_lesions": len(test.goals),
         "n_rightly_called": sum(a == b for a, b in zip(called, test.goals, strict=True)),
         "validation": found,
@@ -230,7 +231,8 @@ def main() -> None:
             cases[case] = measure(folder, case, progress)
         print_case(case, cases[case])
     if options.json:
-        command = "python benchmarks/faithfulness.py"
+        demos = "".join(f" --demo {case}=demo/{case}" for case in cases if case in given)
+        command = f"python benchmarks/faithfulness.py{demos}"
         document = {"command": command, "machine": describe_machine(), "cases": rounded(cases)}
         if options.json.is_file():
             earlier = json.loads(options.json.read_text())["cases"]
