@@ -4,11 +4,11 @@
     python benchmarks/faithfulness.py --demo oct=demo/oct --demo chest=demo/chest
 
 Each case is trained as `pellucid demo` trains it, or `--demo CASE=FOLDER` is a finished one; the
-figures that are kept are of `pellucid demo CASE --budget 90s` on a busy machine. The goals are the true classes of the images that have a lesion. What a method can be told (the layer of
-Grad-CAM, the baseline of the others) is chosen on validation images, by pointing without tolerance;
-the test images are measured with that choice, and by pointing with the defaults beside it. All
-candidates and their figures on validation are written down. Cases that are not measured stay in the
-file as they are.
+figures that are kept are of `pellucid demo CASE --budget 90s` on a busy machine. The goals are the
+true classes of the images that have a lesion. What a method can be told (the layer of Grad-CAM, the
+baseline of the others) is chosen on validation images, by pointing without tolerance; the test
+images are measured with that choice, and by pointing with the defaults beside it. All candidates
+and their figures on validation are written down. Cases that are not measured stay in the file.
 
 To be read with care: the check by random weights judges the signed maps; "of magnitudes" says how
 much of their pattern is the input's. A gain of 0 in deletion may be the measure's: where a chest's
