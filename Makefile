@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 EXTRAS := timm,serve,onnx,explain,tune,pacs
 PYTEST_WORKERS ?= 2
 
-.PHONY: install demo test lint check bench docs constraints clean
+.PHONY: install demo test lint check bench docs pictures constraints clean
 
 install: $(VENV)/.installed
 
@@ -39,6 +39,10 @@ bench: install
 	$(BIN)/python benchmarks/phantoms.py --json benchmarks/results/phantoms.json
 	$(BIN)/python benchmarks/start.py --json benchmarks/results/start.json
 	$(BIN)/python benchmarks/training.py --json benchmarks/results/training.json
+
+# The lecture's pictures, from phantoms; trains a ResNet-34 for some minutes.
+pictures: install
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_pictures.py
 
 docs: install
 	$(BIN)/mkdocs build --strict --quiet --site-dir site

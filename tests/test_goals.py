@@ -68,9 +68,9 @@ def test_goals_by_name():
     ("target", "label", "message"),
     [
         (None, None, r"one must be named, got none\. Known: label, view, kind"),
-        ("labels", None, 'Unknown target, got \'labels\'. Did you mean "label"'),
+        ("labels", None, "Unknown target, got 'labels'. Did you mean \"label\""),
         ("kind", None, "4 classes: one must be named, got none. Known: CNV"),
-        ("kind", "DRUSE", 'Unknown class of target \'kind\', got \'DRUSE\'. Did you mean "DRUSEN"'),
+        ("kind", "DRUSE", "Unknown class of target 'kind', got 'DRUSE'. Did you mean \"DRUSEN\""),
         ("label", "CNV", "Known: normal, pneumonia"),
     ],
 )

@@ -67,19 +67,39 @@ def build_network(network: dict[str, Any]) -> dict[str, Any]:
             **row,
             "output_shape": " × ".join(str(size) for size in row.get("output_shape") or []),
             "parameters": f"{row['parameters']:,}" if row.get("parameters") else "",
+            "multiply_adds": f"{row['multiply_adds']:,}" if row.get("multiply_adds") else "",
+            "sees": _field_text(row),
         }
         for row in network.get("rows") or []
     ]
     total = network.get("parameters")
-    keys = ("name", "kind", "hyperparameters", "output_shape", "parameters")
-    heads = ("layer", "kind", "hyperparameters", "output", "parameters")
-    cells = tuple(tuple(str(row.get(key) or "") for key in keys) for row in rows)
+    columns = {
+        "name": "layer",
+        "kind": "kind",
+        "hyperparameters": "hyperparameters",
+        "output_shape": "output",
+        "sees": "sees (px)",
+        "parameters": "parameters",
+        "multiply_adds": "multiply-adds",
+    }
+    cells = tuple(tuple(str(row.get(key) or "") for key in columns) for row in rows)
     return {
         "formula": network.get("formula", ""),
         "rows": rows,
-        "table": Table("layers", heads, cells),
+        "table": Table("layers", tuple(columns.values()), cells),
         "parameters": f"{total:,}" if total else "",
+        "knows_fields": any(row["sees"] for row in rows),
     }
+
+
+def _field_text(row: dict[str, Any]) -> str:
+    """The side of what a unit sees; empty in a run of before this was written down."""
+    if "receptive_field" not in row:
+        return ""
+    field = row["receptive_field"]
+    if field is None:
+        return "?"
+    return "all" if field["is_whole_image"] else f"{field['size']:g}"
 
 
 def run_facts(documents: RunDocuments) -> Iterator[tuple[str, str]]:
