@@ -368,7 +368,7 @@ def main() -> None:
     found = {}
     for cell in cells(sizes):
         slow = cell.n >= 1000
-        resampled = repeats[1] // (4 if cell.n >= 5000 else 2 if slow else 1)
+        resampled = repeats[1] // (2 if slow else 1)
         found[cell] = judge_cell(cell, repeats[0] // (2 if cell.n >= 5000 else 1), resampled)
     contests = compare_methods(20 if arguments.quick else 200)
     command = "python benchmarks/coverage.py" + (" --quick" if arguments.quick else "")
