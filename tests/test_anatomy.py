@@ -139,3 +139,13 @@ def test_bad_input_gets_one_plain_message(arguments: tuple, words: str) -> None:
 def test_an_unknown_network_is_a_plan_error() -> None:
     with pytest.raises(PlanError):
         build_network("resnet43")
+
+
+def test_a_file_in_the_place_of_the_folder_is_a_plain_error(tmp_path: Path) -> None:
+    place = tmp_path / "taken"
+    place.write_text("kept")
+    answer = pellucid("anatomy", "plain", "--image-size", "32", "--out", place, "--overwrite")
+    assert answer.code == 2
+    assert "cannot be written" in answer.err
+    assert "Traceback" not in answer.err
+    assert place.read_text() == "kept"

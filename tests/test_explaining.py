@@ -18,6 +18,7 @@ from pellucid.explaining import explain
 from pellucid.explaining.one_image import Wish
 from pellucid.explaining.places import default_folder, name_each, safe_name
 from pellucid.progress import Progress
+from pellucid.reporting.explaining.gallery_page import tile_key
 
 QUIET = Progress(quiet=True)
 
@@ -244,6 +245,15 @@ def test_a_split_gets_a_gallery_its_maps_and_tests(tmp_path: Path) -> None:
     assert "secret" not in page
     with pytest.raises(UsageError, match="exists"):
         explain(run, split="test", out=tmp_path / "out", progress=QUIET)
+
+
+def test_the_key_of_a_gallery_says_what_its_pictures_show() -> None:
+    called = tile_key("grad_cam")
+    assert "of the class called" in called
+    assert "White lines: half of the strongest value." in called
+    assert "of the class ill;" in tile_key("grad_cam", "ill")
+    assert "White lines" not in tile_key("integrated_gradients")  # it is drawn without
+    assert "dashed where it speaks against" in tile_key("occlusion")
 
 
 def test_a_split_needs_a_run_that_has_it(model: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from pellucid.images.reading import read_image
 from pellucid.prediction import predict_logits
 from pellucid.progress import Progress
 from pellucid.reporting.documents import load_documents
+from pellucid.reporting.explaining.faithfulness_parts import faithfulness_parts
 from pellucid.reporting.html import write_report
 from pellucid.reporting.sections.explanation_part import explanation_section
 from pellucid.run import Run
@@ -250,6 +251,11 @@ def test_a_run_without_explanations_has_no_such_section(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", FakeTarget("label", ("NORMAL", "PNEUMONIA")), n_images=80)
     assert explanation_section(load_documents(run)) is None
     assert 'id="explanation"' not in write_report(run).read_text(encoding="utf-8")
+
+
+def test_what_stands_for_missing_pixels_is_named() -> None:
+    document = fake_tests() | {"settings": {"replaced": "mean", "tolerance": 2, "bound": 0.5}}
+    assert "stands the mean of the image." in faithfulness_parts(document, 0)[0].key
 
 
 def test_tests_that_failed_say_why(tmp_path: Path) -> None:

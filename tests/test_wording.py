@@ -90,6 +90,14 @@ def test_sentences_name_the_classes_and_what_a_step_would_do() -> None:
     assert "DME would draw level with CNV if its logit were 2.00 larger" in several
 
 
+def test_one_more_on_a_logit_shrinks_the_other_probabilities_by_one_factor() -> None:
+    wording = word_logits([3.0, 1.0, 0.0, -1.0], OCT)
+    others = wording.raised[0, 1:] / wording.probabilities[1:]
+    assert np.allclose(others, others[0])
+    sentence = "The probabilities of all other classes would shrink by one common factor"
+    assert sentence in " ".join(wording.sentences)
+
+
 def test_an_undecided_network_is_called_so() -> None:
     assert any("undecided" in sentence for sentence in word_logits([0.0], BINARY).sentences)
     tied = word_logits([1.0, 1.0, 1.0, 1.0], OCT)

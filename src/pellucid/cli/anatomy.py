@@ -92,7 +92,6 @@ def _draw(document: dict[str, Any], field: EffectiveField | None, out: Path) -> 
     from pellucid.reporting.drawing.figure_files import figure_file
     from pellucid.storage import write_bytes, write_json
 
-    out.mkdir(parents=True, exist_ok=True)
     figures = {
         "anatomy": plots.draw_anatomy(document),
         "receptive_field": plots.draw_growth(document),

@@ -152,7 +152,7 @@ def _index(done: Explained, tiles: list[GalleryTile], model: str, wish: Wish) ->
         lead=f"{count(n, 'image')} explained, a page each.",
         words=[f"The first {len(tiles)} are shown here."] if left else [],
         tiles=tiles,
-        key=f"{tile_key(wish.methods[0])} A picture leads to its page.",
+        key=f"{tile_key(wish.methods[0], wish.label)} A picture leads to its page.",
         unreadable=unreadable_images(reasons),
     )
 

@@ -270,6 +270,6 @@ def _page(
         lead=lead,
         words=words,
         tiles=tiles,
-        key=f"Truth → called. {tile_key(wish.methods[0])}",
+        key=f"Truth → called. {tile_key(wish.methods[0], wish.label)}",
         unreadable=unreadable_images([named_reason(error) for error in done.unreadable]),
     )

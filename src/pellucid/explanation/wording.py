@@ -168,8 +168,8 @@ def _of_several(wording: Wording) -> Iterator[str]:
         before, after = wording.probabilities[code], wording.raised[code, code]
         yield (
             f"One more on the logit of {wording.classes[code]} would multiply its odds by e, about "
-            f"2.72: {_change(wording.classes[code], float(before), float(after))}. Those of all "
-            "other classes would shrink by one common factor."
+            f"2.72: {_change(wording.classes[code], float(before), float(after))}. The "
+            "probabilities of all other classes would shrink by one common factor."
         )
     if lead > 0:
         yield f"{two} would draw level with {one} if its logit were {lead:.2f} larger."

@@ -111,7 +111,7 @@ def _class_table(document: Document, name: str) -> Table:
 
 def _test_key(document: Document) -> str:
     settings = document.get("settings") or {}
-    instead = {"blur": "the blurred image", "mean": "a middle grey"}
+    instead = {"blur": "the blurred image", "mean": "the mean of the image"}
     replaced = str(settings.get("replaced") or "")
     text = (
         "Gain: area between the map's curve and that of random maps, of the probability of the "

@@ -69,18 +69,19 @@ def tile_address(picture: Bytes, one: ExplainedMap) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def tile_key(method: str) -> str:
-    """What the colours of the tiles are."""
+def tile_key(method: str, label: str | None = None) -> str:
+    """What the colours of the tiles are; `label` is the class asked for, None the one called."""
     words = method_words(method)
     ends = (
         "blue speaks against the class, orange for it"
         if words.is_signed
-        else ("from purple to yellow the weight grows")
+        else "from purple to yellow the weight grows"
     )
-    return (
-        f"{words.name} of the class called; {ends}, each image by itself. "
-        "White lines: half of the strongest value."
-    )
+    outline = " White lines: half of the strongest value" if words.is_smooth else ""
+    if outline:
+        outline += ", dashed where it speaks against the class." if words.is_signed else "."
+    of = f"the class {label}" if label else "the class called"
+    return f"{words.name} of {of}; {ends}, each image by itself.{outline}"
 
 
 def unreadable_images(reasons: Sequence[tuple[str, str]]) -> Table:
