@@ -158,6 +158,9 @@ def _index(done: Explained, tiles: list[GalleryTile], model: str, wish: Wish) ->
 
 
 def named_reason(error: ReadError) -> tuple[str, str]:
-    """The file, which stands before the reason in every message of the reader, and the reason."""
-    name, _, reason = str(error).partition(": ")
-    return name, reason
+    """The file's name, which stands in every message of the reader, and the reason.
+
+    Without its folders: pages are mailed, and a folder may be a patient's name.
+    """
+    path, _, reason = str(error).partition(": ")
+    return Path(path).name, reason

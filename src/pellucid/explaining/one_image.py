@@ -94,6 +94,7 @@ def explain_one(bundle: Bundle, image: Image, name: str, model: str, wish: Wish)
         goal = goal_of(wordings[target.name], wish.label)
         for method in wish.methods:
             found = attribute(bundle, pixels, goal, method, **wish.options(method))
+            heat = place_back(found.values[0], height, width, bundle.preprocessing)
             maps.append(
                 ExplainedMap(
                     target=goal.target,
@@ -102,8 +103,8 @@ def explain_one(bundle: Bundle, image: Image, name: str, model: str, wish: Wish)
                     layer=found.layer,
                     settings=found.settings,
                     score=float(found.scores[0]),
-                    values=place_back(found.values[0], height, width, bundle.preprocessing),
-                    says_nothing=bool(found.says_nothing[0]),
+                    values=heat,  # nothing may be left of it once the padding is cut
+                    says_nothing=bool(found.says_nothing[0]) or float(np.ptp(heat)) == 0.0,
                 )
             )
     way = walk(bundle, pixels)

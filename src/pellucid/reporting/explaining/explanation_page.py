@@ -180,8 +180,8 @@ def _limits(
     )
     yield (
         "Whether the maps of a network mean anything can be measured: “pellucid explain RUN "
-        "--split test” hides what they mark, shuffles the weights and, where masks are given, asks "
-        "whether they hit lesions whose place is known."
+        "--split test” hides what they mark, draws the weights anew and, where masks are given, "
+        "asks whether they hit lesions whose place is known."
     )
 
 

@@ -56,7 +56,7 @@ def _test_words(document: Document) -> Iterator[str]:
     yield (
         f"Measured on {images}.{rule} What a map marks is taken away from the image, the strongest "
         "places first (deletion), or given back first (insertion); a map that means something "
-        "moves the score sooner than a random order. Then the weights are shuffled, layer by "
+        "moves the score sooner than a random order. Then the weights are drawn anew, layer by "
         "layer: a map that stays the same does not come from what was learnt."
     )
     for one in document["methods"]:
@@ -84,7 +84,7 @@ def _test_table(document: Document, name: str) -> Table:
         "Method",
         "Deletion, gain over random",
         "Insertion, gain over random",
-        "Likeness after shuffling",
+        "Likeness under new weights",
         "Sanity check",
         "Maps that point nowhere",
     ]
@@ -117,7 +117,7 @@ def _test_key(document: Document) -> str:
         "Gain: area between the map's curve and that of random maps, of the probability of the "
         f"class; above 0 the map is better. In place of what is taken away stands "
         f"{instead.get(replaced, replaced)}. Likeness: rank correlation of the maps before and "
-        "after all weights are shuffled; low is right. Intervals are 95 %."
+        "after all weights are drawn anew; low is right. Intervals are 95 %."
     )
     given = int(document.get("n_given") or document["n"])
     if given > int(document["n"]):
