@@ -13,14 +13,13 @@ from pellucid.explanation.layers import (
     LOGITS,
     POOLED,
     capture,
-    evaluating,
     find_layer,
     full_name,
     last_convolutional_layer,
     layer_names,
     stages,
 )
-from pellucid.network.classifier import head_name
+from pellucid.network.classifier import evaluating, head_name
 
 STAGES = {
     "plain": ["0", "1"],

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pellucid.bundle import Bundle
 from pellucid.errors import UsageError, did_you_mean
-from pellucid.explanation.layers import evaluating
+from pellucid.network.classifier import evaluating
 from pellucid.network.spec import NetworkSpec
 from pellucid.outputs import probabilities_from_logits
 from pellucid.prediction import predict_logits

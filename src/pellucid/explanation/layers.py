@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import UsageError, did_you_mean
-from pellucid.network.classifier import Classifier, NetworkSpec
+from pellucid.network.classifier import Classifier, NetworkSpec, evaluating
 from pellucid.network.spec import RESNETS, TIMM, VGGS
 
 BACKBONE, POOLED, LOGITS = "backbone", "pooled", "logits"
@@ -105,18 +105,6 @@ def capture(
         if name not in (POOLED, LOGITS) and not _is_map(seen[name], is_square):
             raise _no_map(classifier, name, f"the shape {_shape(seen[name])}")
     return {name: seen[name] for name in names}
-
-
-@contextmanager
-def evaluating(classifier: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every module gets back the mode it had."""
-    modes = {module: module.training for module in classifier.modules()}
-    try:
-        classifier.eval()
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from pellucid.errors import UsageError
 from pellucid.explanation.exciting_patches import check_channels
 from pellucid.explanation.feature_maps import Pixels, to_input
 from pellucid.explanation.goals import Goal, goal_score
-from pellucid.explanation.layers import LOGITS, capture, evaluating
-from pellucid.network.classifier import normalise
+from pellucid.explanation.layers import LOGITS, capture
+from pellucid.network.classifier import evaluating, normalise
 
 STEPS = 128
 _RATE = 0.05  # of Adam, as in Olah et al.

@@ -6,7 +6,8 @@ It takes normalised images and gives logits; what the logits mean is the task's 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import unquote
 
 import torch
@@ -23,6 +24,7 @@ __all__ = [
     "Classifier",
     "NetworkSpec",
     "build_classifier",
+    "evaluating",
     "head_name",
     "minimum_image_size",
     "normalise",
@@ -77,6 +79,18 @@ def build_classifier(
     if weights:
         classifier.loaded = load_weights(classifier.backbone, weights, spec.name)
     return classifier
+
+
+@contextmanager
+def evaluating(classifier: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every module gets back the mode it had."""
+    modes = {module: module.training for module in classifier.modules()}
+    try:
+        classifier.eval()
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -15,6 +15,7 @@ What a trained network really uses of its field is `explanation.effective_field`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from pellucid.network.classifier import evaluating
 from pellucid.network.field_rules import Axis, NotFollowed, Seen, follow, tensors_of
 
 
@@ -111,6 +113,9 @@ class FieldTracker(TorchFunctionMode):
         return str(self._lost[tensor]) if tensor in self._lost else "its field is not square"
 
 
+Record = Callable[[FieldTracker, str, nn.Module, Any], None]
+
+
 def receptive_fields(classifier: nn.Module, spec: Any) -> dict[str, ReceptiveField]:
     """The field of every module's output by the module's name, `backbone.layer1.0.conv1`.
 
@@ -118,28 +123,35 @@ def receptive_fields(classifier: nn.Module, spec: Any) -> dict[str, ReceptiveFie
     field of its last run. One whose field cannot be followed (attention, slices) is not there.
     """
     fields: dict[str, ReceptiveField] = {}
+    watch(classifier, spec, partial(_keep, fields))
+    return fields
+
+
+def watch(classifier: nn.Module, spec: Any, record: Record) -> None:
+    """Run one empty image as `spec` says, and tell `record` of each module's output and name.
+
+    Without gradients, in evaluation mode; hooks are removed and modes put back.
+    """
     device = next(classifier.parameters()).device
     image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size, device=device)
     tracker = FieldTracker(image)
-    modes = {module: module.training for module in classifier.modules()}
     handles = [
-        module.register_forward_hook(partial(_keep, fields, tracker, name))
+        module.register_forward_hook(
+            lambda module, _, output, name=name: record(tracker, name, module, output)
+        )
         for name, module in classifier.named_modules()
         if name
     ]
     try:
-        with torch.no_grad(), tracker:
-            classifier.eval()(image)
+        with torch.no_grad(), tracker, evaluating(classifier):
+            classifier(image)
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes.items():
-            module.training = training
-    return fields
 
 
 def _keep(
-    fields: dict[str, ReceptiveField], tracker: FieldTracker, name: str, _: Any, __: Any, out: Any
+    fields: dict[str, ReceptiveField], tracker: FieldTracker, name: str, _: nn.Module, out: Any
 ) -> None:
     field = tracker.field(out) if isinstance(out, Tensor) else None
     fields.pop(name, None)

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pellucid.network.classifier import Classifier, NetworkSpec, target_name
 from pellucid.network.layers import PADDING_MODES, GlobalPooling
-from pellucid.network.receptive_field import FieldTracker, ReceptiveField
+from pellucid.network.receptive_field import FieldTracker, ReceptiveField, watch
 
 MAX_WIDTH = 100
 _MODE_NAMES: dict[str, str] = {torchs: ours for ours, torchs in PADDING_MODES.items()}
@@ -71,23 +70,7 @@ def summarise(classifier: Classifier, spec: NetworkSpec) -> list[LayerRow]:
     """
     rows: list[LayerRow] = []
     counted: set[int] = set()
-    modes = {module: module.training for module in classifier.modules()}
-    device = next(classifier.parameters()).device
-    image = torch.zeros(1, spec.channels, spec.image_size, spec.image_size, device=device)
-    tracker = FieldTracker(image)
-    handles = [
-        module.register_forward_hook(partial(_record, rows, counted, tracker, name))
-        for name, module in classifier.named_modules()
-        if not list(module.children()) and not isinstance(module, nn.Identity)
-    ]
-    try:
-        with torch.no_grad(), tracker:
-            classifier.eval()(image)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, training in modes.items():
-            module.training = training
+    watch(classifier, spec, partial(_record, rows, counted))
     return rows
 
 
@@ -97,9 +80,10 @@ def _record(
     tracker: FieldTracker,
     name: str,
     module: nn.Module,
-    _: Any,
     output: Tensor,
 ) -> None:
+    if list(module.children()) or isinstance(module, nn.Identity):
+        return
     fresh = [p for p in module.parameters(recurse=False) if id(p) not in counted]
     counted.update(id(p) for p in fresh)
     if name.startswith("heads."):

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from pellucid.explanation.goals import Goal, goal_scores
-from pellucid.explanation.layers import evaluating
-from pellucid.network.classifier import Classifier
+from pellucid.network.classifier import Classifier, evaluating
 
 
 def gradient_x_input(

@@ -15,8 +15,7 @@ from torch import Tensor
 from pellucid.errors import MissingPackage
 from pellucid.explanation.attribution.gradients import scores_of
 from pellucid.explanation.goals import Goal, goal_score
-from pellucid.explanation.layers import evaluating
-from pellucid.network.classifier import Classifier
+from pellucid.network.classifier import Classifier, evaluating
 
 
 def occlusion(

@@ -24,7 +24,7 @@ from pellucid.bundle import Bundle
 from pellucid.errors import UsageError
 from pellucid.explanation.faithfulness.random_maps import random_maps, rank_pixels
 from pellucid.explanation.goals import Goal, check_pixels, find_target, goals_of_each
-from pellucid.explanation.layers import evaluating
+from pellucid.network.classifier import evaluating
 from pellucid.outputs import probabilities_from_logits
 from pellucid.prediction import predict_logits
 
