@@ -16,9 +16,10 @@ from pellucid.errors import UsageError
 from pellucid.evaluation.judged import judged_splits
 from pellucid.evaluation.predictions import build_predictions, save_predictions
 from pellucid.explaining import explain_run
-from pellucid.explaining.choosing import choose_measured, choose_shown, spread
+from pellucid.explaining.choosing import choose_measured, choose_shown
 from pellucid.explaining.masks import find_masks, phantom_mask, read_masks
 from pellucid.explaining.measuring import images_to_measure
+from pellucid.explanation.faithfulness.document import spread
 from pellucid.images.preprocessing import preprocess
 from pellucid.images.reading import read_image
 from pellucid.prediction import predict_logits

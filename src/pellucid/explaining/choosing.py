@@ -63,17 +63,6 @@ def choose_measured(judged: Judged, most: int, seed: int) -> list[Chosen]:
     return [_chosen(judged, int(row), called, sure) for row in rows]
 
 
-def spread(n: int, most: int | None) -> Ints:
-    """Rows of n in equal steps, at most `most`, so that every part of the order is there.
-
-    >>> spread(10, 4).tolist(), spread(3, None).tolist()
-    ([0, 3, 6, 9], [0, 1, 2])
-    """
-    if most is None or most >= n:
-        return np.arange(n)
-    return np.unique(np.round(np.linspace(0, n - 1, most)).astype(np.int64))
-
-
 def _chosen(judged: Judged, row: int, called: Ints, sure: npt.NDArray[np.float64]) -> Chosen:
     classes = judged.target.classes
     return Chosen(

@@ -17,13 +17,13 @@ import pandas as pd
 
 from pellucid.bundle import Bundle
 from pellucid.errors import ReadError, UsageError, did_you_mean
-from pellucid.explaining.choosing import spread
 from pellucid.explaining.images import Explained, named_reason
 from pellucid.explaining.masks import find_masks
 from pellucid.explaining.measuring import measure
 from pellucid.explaining.one_image import Wish, goal_of, word_each
 from pellucid.explaining.places import INDEX, model_name, open_folder, refuse_written
 from pellucid.explanation.attribution.attribute import Attribution, attribute
+from pellucid.explanation.faithfulness.document import spread
 from pellucid.images.preprocessing import place_back, preprocess
 from pellucid.images.reading import read_image
 from pellucid.prediction import predict_logits

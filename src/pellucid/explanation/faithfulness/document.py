@@ -93,7 +93,7 @@ def faithfulness(
     each = goals_of_each(bundle.task, goals, len(images))
     _check(images, each, masks, patient_ids)
     patients = code_patients(patient_ids, len(images))
-    rows = _spread(len(images), effort.images)
+    rows = spread(len(images), effort.images)
     measured = Measured(bundle, images, each, masks, patients).take(rows)
     document = _describe(measured, len(images), effort, seed)
     count = progress or (lambda what: lambda done, total: None)
@@ -137,7 +137,7 @@ def _judge(
 ) -> Document:
     """What the document says of one method."""
     effort, seed = draw
-    some = _spread(len(made.values), effort.curve_images)
+    some = spread(len(made.values), effort.curve_images)
     on_curves = measured.take(some)
     removal = deletion_insertion(
         measured.bundle,
@@ -150,7 +150,7 @@ def _judge(
         seed=seed,
         progress=progress(f"{_words(made.method)}: deletion"),
     )
-    few = measured.take(_spread(len(made.values), effort.sanity_images))
+    few = measured.take(spread(len(made.values), effort.sanity_images))
     return {
         "method": made.method,
         "layer": made.layer,
@@ -214,9 +214,15 @@ def _describe(measured: Measured, n_given: int, effort: Effort, seed: int) -> Do
     }
 
 
-def _spread(n: int, most: int) -> npt.NDArray[np.int64]:
-    """Rows of n in equal steps, at most `most`."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
+def spread(n: int, most: int | None) -> npt.NDArray[np.int64]:
+    """Rows of n in equal steps, at most `most`, so that every part of the order is there.
+
+    >>> spread(10, 4).tolist(), spread(3, None).tolist()
+    ([0, 3, 6, 9], [0, 1, 2])
+    """
+    if most is None or most >= n:
+        return np.arange(n)
+    return np.unique(np.round(np.linspace(0, n - 1, most)).astype(np.int64))
 
 
 def _check(
