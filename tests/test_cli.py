@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from cli import Answer, pellucid
+from pellucid import __version__
+from pellucid.cli import HELP, VERBS
 
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "scipy", "sklearn", "skimage", "matplotlib"}
 
@@ -44,20 +46,53 @@ def check_plain(answer: Answer, *words: str) -> None:
         assert word in answer.err
 
 
-@pytest.mark.parametrize("arguments", [["-m", "pellucid", "--help"], ["-c", "import pellucid"]])
-def test_help_and_import_load_nothing_heavy(arguments: list[str]) -> None:
-    code = ["-X", "importtime", *arguments]
-    done = subprocess.run([sys.executable, *code], capture_output=True, text=True, check=True)
-    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
-    assert "pellucid" in loaded
-    assert not loaded & HEAVY
+def imported(*arguments: str) -> set[str]:
+    """The modules that Python imports when it is started with these arguments."""
+    code = [sys.executable, "-X", "importtime", *arguments]
+    done = subprocess.run(code, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
 
 
-def test_help_names_every_verb() -> None:
-    answer = pellucid("--help")
-    assert answer.code == 0
-    for verb in ("demo", "audit", "train", "evaluate", "predict", "report"):
-        assert f"  {verb} " in answer.out
+def fresh(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """`pellucid ARGUMENTS` in a process of its own, on a terminal of 80 columns."""
+    code = "import sys; sys.argv[0] = 'pellucid'; from pellucid.cli import main; main()"
+    environment = {**os.environ, "COLUMNS": "80"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment
+    )
+
+
+def test_help_imports_nothing_but_two_files_of_ours() -> None:
+    loaded = imported("-m", "pellucid", "--help")
+    assert {name for name in loaded if name.startswith("pellucid")} == {"pellucid", "pellucid.cli"}
+    assert not {name.split(".")[0] for name in loaded} & {*HEAVY, "typer", "click", "rich"}
+
+
+def test_importing_pellucid_loads_nothing_heavy() -> None:
+    assert not {name.split(".")[0] for name in imported("-c", "import pellucid")} & HEAVY
+
+
+def test_help_is_what_the_commands_say_of_themselves() -> None:
+    from_commands = fresh()  # without a word, the application itself shows its help
+    assert from_commands.stderr == HELP
+    assert fresh("--help").stdout == HELP
+    listed = HELP.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == list(VERBS)
+
+
+def test_the_version_is_said_alike_with_and_without_typer() -> None:
+    short, long = pellucid("--version"), pellucid("--version", "evaluate")
+    assert short.code == long.code == 0
+    assert short.out == long.out == f"pellucid {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_loads_its_own_module_alone(verb: str) -> None:
+    loaded = imported("-m", "pellucid", verb, "--help")
+    ours = {name.split(".")[2] for name in loaded if name.startswith("pellucid.cli.")}
+    assert ours <= {"app", "data_options", VERBS[verb]}
+    assert not {name.split(".")[0] for name in loaded} & {*HEAVY, "rich"}
 
 
 def test_a_misspelt_verb_or_option_is_wrong_use() -> None:

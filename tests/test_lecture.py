@@ -21,7 +21,7 @@ import pytest
 import typer
 
 from cli import pellucid
-from pellucid.cli import app
+from pellucid.cli import load_app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -155,7 +155,7 @@ def _wrong_command(line: str) -> str:
     words = shlex.split(line)
     if words[:1] != ["pellucid"]:
         return f"«{line}» is no command of ours"
-    command, words = typer.main.get_command(app), words[1:]
+    command, words = typer.main.get_command(load_app()), words[1:]
     while hasattr(command, "commands"):
         name = words.pop(0) if words else ""
         if name not in command.commands:

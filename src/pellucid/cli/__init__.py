@@ -10,22 +10,90 @@
     playing.py         play
     data_options.py    what describes DATA
 
-`pellucid --help` therefore imports neither torch nor pandas. Results go to standard output,
-progress and messages to standard error; with `--json` standard output is one JSON document.
+`--help` and `--version` are answered from this file, before typer is imported, and a verb imports
+its own module alone: starting up costs what is asked for. The tests hold `HELP` and `VERBS` against
+what the commands say of themselves. Results go to standard output, progress and messages to
+standard error; with `--json` standard output is one JSON document.
 """
 
 from __future__ import annotations
 
-# The order of these lines is the order of the verbs in `pellucid --help`.
-# isort: off
-from pellucid.cli.app import app, main
-from pellucid.cli import training as training
-from pellucid.cli import datasets as datasets
-from pellucid.cli import judging as judging
-from pellucid.cli import explaining as explaining
-from pellucid.cli import features as features
-from pellucid.cli import anatomy as anatomy
-from pellucid.cli import playing as playing
-# isort: on
+import sys
+from typing import TYPE_CHECKING
 
-__all__ = ["app", "main"]
+from pellucid import __version__
+
+if TYPE_CHECKING:
+    from typer import Typer
+
+HELP = """\
+Usage: pellucid [OPTIONS] COMMAND [ARGS]...
+
+  Labelled medical images in, a classifier that one can see through out.
+
+Options:
+  --version  Print the version.
+  --help     Show this message and exit.
+
+Commands:
+  demo      Synthetic patients → audit → train → evaluate → report, in a...
+  train     Everything from labelled images up to the report.
+  audit     What is wrong with the data; exit code 1 when a finding is a...
+  split     Write a manifest with splits by patient, for `train FILE...
+  evaluate  Judge predictions, also those of a model that Pellucid did...
+  compare   Compare models on the same patients, by paired tests; says...
+  predict   Probabilities for new images; exit code 1 when some could not...
+  report    Write the report of a run again from its files.
+  explain   What the network looks at: a page an image; exit code 1 when...
+  features  Look inside: the image's way from the first layer to the...
+  anatomy   Layer by layer: what it does, its output, what a unit of it...
+  play      Play with the lecture's ideas: one image, a few numbers, a...
+"""
+
+VERBS = {
+    "demo": "training",
+    "train": "training",
+    "audit": "datasets",
+    "split": "datasets",
+    "evaluate": "judging",
+    "compare": "judging",
+    "predict": "judging",
+    "report": "judging",
+    "explain": "explaining",
+    "features": "features",
+    "anatomy": "anatomy",
+    "play": "playing",
+}
+"""The module of each verb, in the order of `pellucid --help`."""
+
+
+def main() -> None:
+    """Answer what stands in `sys.argv`."""
+    words = sys.argv[1:]
+    try:
+        if words == ["--help"]:
+            _write(HELP)
+        elif words == ["--version"]:
+            _write(f"pellucid {__version__}\n")
+        else:
+            from pellucid.cli.app import run
+
+            run(load_app(words[0] if words else ""))
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def load_app(verb: str = "") -> Typer:
+    """The application with what belongs to a verb, or with every command where there is none."""
+    from importlib import import_module
+
+    from pellucid.cli.app import app
+
+    for name in dict.fromkeys([VERBS[verb]] if verb in VERBS else VERBS.values()):
+        import_module(f"pellucid.cli.{name}")
+    return app

@@ -51,17 +51,15 @@ def _version(
         raise typer.Exit
 
 
-def main() -> None:
+def run(application: typer.Typer) -> None:
     """Run the command line; a `PellucidError` becomes one plain message and its exit code."""
     try:
-        app()
+        application()
     except PellucidError as error:
         if "--json" in sys.argv and not isinstance(error, CheckFailed):
             print_json({"error": str(error), "kind": type(error).__name__})
         typer.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.exit(0)
 
 
 def refuse_existing(out: Path, overwrite: bool) -> None:
