@@ -67,11 +67,14 @@ def assert_equal(a: State, b: State) -> None:
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_everything_comes_back(tmp_path: Path, optimiser: str) -> None:
     before, after = state(0, optimiser), state(9, optimiser, steps=0)
+    before.keep_best()
     before.at.rows = [row(1), row(2, math.nan)]
     before.at.elapsed = 0.1 + 0.2
     save_state(before, tmp_path)
     assert load_state(after, tmp_path)
     assert_equal(before, after)
+    assert before.best.keys() == after.best.keys() == before.averaged.state_dict().keys()
+    assert all(torch.equal(value, after.best[key]) for key, value in before.best.items())
     assert after.at.rows[0] == before.at.rows[0]
     assert math.isnan(after.at.rows[1].validation_metric)
     assert (after.at.step, after.at.elapsed, after.at.loss_sum) == (3, 0.1 + 0.2, 4.5)
@@ -89,7 +92,7 @@ def test_without_a_checkpoint_there_is_nothing_to_load(tmp_path: Path) -> None:
 
 
 def test_best_holds_the_weights_and_the_epoch(tmp_path: Path) -> None:
-    save_best(network(1), tmp_path, 7)
+    save_best(network(1).state_dict(), tmp_path, 7)
     loaded = network(2)
     assert load_best(loaded, tmp_path) == 7
     for key, value in network(1).state_dict().items():
@@ -187,7 +190,7 @@ def test_the_error_of_safetensors_itself_is_understood(
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("in the way")
     with pytest.raises(TrainingError, match="cannot be written"):
-        save_best(network(0), tmp_path, 1)
+        save_best(network(0).state_dict(), tmp_path, 1)
 
 
 def test_history_is_a_row_an_epoch(tmp_path: Path) -> None:
@@ -211,7 +214,7 @@ def test_a_full_disk_for_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_forget_removes_both(tmp_path: Path) -> None:
     save_state(state(), tmp_path)
-    save_best(network(0), tmp_path, 1)
+    save_best(network(0).state_dict(), tmp_path, 1)
     checkpoint.forget(tmp_path)
     assert not last_path(tmp_path).exists()
     assert not best_path(tmp_path).exists()

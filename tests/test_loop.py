@@ -448,7 +448,7 @@ def test_killed_and_resumed_equals_uninterrupted(
         assert [getattr(mine, key) for key in exact] == [getattr(other, key) for key in exact]
 
 
-def test_a_kill_between_last_and_best_is_mended(
+def test_a_kill_before_the_best_weights_are_written_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_it(tmp_path / "whole")
@@ -465,6 +465,22 @@ def test_a_kill_between_last_and_best_is_mended(
     assert_same_weights(tmp_path / "whole", tmp_path / "killed")
     best = (best_path(tmp_path / name).read_bytes() for name in ("whole", "killed"))
     assert len(set(best)) == 1
+
+
+def test_slow_saving_is_done_seldom_and_always_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, saved = FakeClock(1.0, 1.0), []  # an epoch takes 10 s
+
+    def slow(state: Any, run: Path) -> None:
+        clock.now += 0.7  # to be 2 % of the time, 35 s apart
+        saved.append(len(state.at.rows))
+        checkpoint.save_state(state, run)
+
+    monkeypatch.setattr(loop, "save_state", slow)
+    run_it(tmp_path, clock.network(), epochs=10, listener=Listener(clock=clock))
+    assert saved == [1, 5, 9, 10]
+    assert best_path(tmp_path).exists()
 
 
 def test_resuming_a_finished_run_does_nothing_more(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from pellucid.errors import PlanError, TrainingError, did_you_mean
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+_POOL = 2**22  # numbers
 
 
 @dataclass(frozen=True)
@@ -219,38 +220,80 @@ def _affine(u: Tensor, policy: Policy, strength: float, shape: torch.Size) -> Te
     return torch.stack(rows, dim=1)
 
 
-def _resample(images: Tensor, theta: Tensor, policy: Policy) -> Tensor:
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+def _resample(images: Tensor, matrices: Tensor, policy: Policy) -> Tensor:
     return F.grid_sample(
-        images, grid, mode="bilinear", padding_mode=policy.border, align_corners=False
+        images,
+        _grid(matrices, images.shape),
+        mode="bilinear",
+        padding_mode=policy.border,
+        align_corners=False,
     )
+
+
+def _grid(matrices: Tensor, shape: torch.Size) -> Tensor:
+    """Where each output pixel comes from, (n, H, W, 2): `F.affine_grid` in a quarter of its time.
+
+    A coordinate is a sum of what the column and what the row give to it.
+    """
+    n, _, height, width = shape
+    along = (2 * torch.arange(width, device=matrices.device) + 1) / width - 1
+    down = (2 * torch.arange(height, device=matrices.device) + 1) / height - 1
+    grid = matrices.new_empty((n, height, width, 2))
+    by_column = matrices[:, :, 0, None] * along
+    by_row = matrices[:, :, 1, None] * down + matrices[:, :, 2, None]
+    for axis in (0, 1):
+        torch.add(by_column[:, axis, None, :], by_row[:, axis, :, None], out=grid[..., axis])
+    return grid
 
 
 def _change_intensity(
     images: Tensor, u: Tensor, policy: Policy, draw: tuple[float, torch.Generator]
 ) -> Tensor:
+    """Contrast about the image's mean and brightness, then blur, gamma and noise, in [0, 1]."""
     strength, generator = draw
     v = (2 * u - 1)[..., None, None, None]
     factor = torch.exp(math.log1p(policy.contrast * strength) * v[9])
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = (images - mean) * factor + (mean + policy.brightness * strength * v[10])
+    images = images.mul_(factor).add_(mean * (1 - factor) + policy.brightness * strength * v[10])
     images = _blur(images, min(policy.blur * strength, 0.8) * u[11])
     exponent = torch.exp(math.log1p(policy.gamma * strength) * v[12])
-    images = images.clamp_(0.0, 1.0).pow_(exponent)
+    # x^y as exp(y · log x): a third of the time of pow, and log 0 = -∞ gives 0 again.
+    images = images.clamp_(0.0, 1.0).log_().mul_(exponent).exp_()
     if policy.noise > 0:
         sigma = policy.noise * strength * u[13][:, None, None, None]
-        noise = torch.randn(images.shape, generator=generator).to(images.device)
-        images = images.add_(noise.mul_(sigma)).clamp_(0.0, 1.0)
+        images = images.addcmul_(_noise(images, generator), sigma).clamp_(0.0, 1.0)
     return images
 
 
 def _blur(images: Tensor, sigma: Tensor) -> Tensor:
     """Convolve with (w, 1-2w, w) along both axes: variance 2w = sigma², an image its own w."""
-    w = (sigma**2 / 2)[:, None, None, None]
-    padded = F.pad(images, (1, 1, 0, 0), mode="replicate")
-    images = torch.lerp(images, (padded[..., :-2] + padded[..., 2:]) / 2, 2 * w)
-    padded = F.pad(images, (0, 0, 1, 1), mode="replicate")
-    return torch.lerp(images, (padded[..., :-2, :] + padded[..., 2:, :]) / 2, 2 * w)
+    n, channels, height, width = images.shape
+    w = sigma**2 / 2
+    line = torch.stack([w, 1 - 2 * w, w], dim=1)
+    kernels = (line[:, :, None] * line[:, None, :]).repeat_interleave(channels, dim=0)
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    side_by_side = padded.view(1, n * channels, height + 2, width + 2)
+    blurred = F.conv2d(side_by_side, kernels[:, None], groups=n * channels)
+    return blurred.view(n, channels, height, width)
+
+
+def _noise(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise for each image: a stretch of a fixed pool, from a random place on.
+
+    To draw it anew took a fifth of the time of all augmentation.
+    """
+    pixels = images[0].numel()
+    if pixels > _POOL:
+        return torch.randn(images.shape, generator=generator).to(images.device)
+    pool = _pool(images.device)
+    places = torch.randint(_POOL - pixels + 1, (len(images),), generator=generator)
+    stretches = pool.as_strided((_POOL - pixels + 1, pixels), (1, 1))
+    return stretches[places.to(images.device)].view(images.shape)
+
+
+@cache
+def _pool(device: torch.device) -> Tensor:
+    return torch.randn(_POOL, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def as_augmentation(transform: Callable[[Any], Any]) -> Augmentation:

@@ -1,12 +1,17 @@
 """Decoded images on their way to the network: which ones a step takes, and every seed.
 
-Nothing here keeps a random state: each draw follows from (seed, epoch, step, what it is for).
+Nothing here keeps a random state: each draw follows from (seed, epoch, step, what it is for). So a
+batch can be made before its turn, by a thread of its own, while the network computes another.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +20,13 @@ from torch import Tensor
 
 from pellucid.errors import DataError, PlanError
 from pellucid.task import Task
+from pellucid.training.augmentation import Augmentation
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.rules import steps_per_epoch
 
 FOR_ORDER, FOR_AUGMENTATION, FOR_NETWORK = 0, 1, 2
 Integers = npt.NDArray[np.int64]
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -80,8 +87,12 @@ def generator_for(seed: int, epoch: int, step: int) -> torch.Generator:
 
 def gather(data: TrainingData, rows: Integers, device: torch.device) -> tuple[Tensor, Tensor]:
     """Images float32 in [0, 1] (n, C, H, W) and codes (n, n_targets)."""
-    pixels = torch.from_numpy(np.ascontiguousarray(data.pixels[rows])).to(device)
-    return pixels.float().div_(255.0), torch.from_numpy(data.codes[rows]).to(device)
+    pixels = torch.from_numpy(np.ascontiguousarray(data.pixels[rows]))
+    codes = torch.from_numpy(data.codes[rows])
+    if device.type == "cuda":  # pinned memory is copied while the GPU computes
+        pixels, codes = pixels.pin_memory(), codes.pin_memory()
+    pixels = pixels.to(device, non_blocking=True)
+    return pixels.float().div_(255.0), codes.to(device, non_blocking=True)
 
 
 def normalise(images: Tensor, plan: Plan) -> Tensor:
@@ -90,3 +101,52 @@ def normalise(images: Tensor, plan: Plan) -> Tensor:
     std = torch.tensor(plan.std, device=images.device).view(-1, 1, 1)
     layout = torch.channels_last if plan.channels_last else torch.contiguous_format
     return ((images - mean) / std).contiguous(memory_format=layout)
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Makes the batch of one step: takes its rows, augments them and normalises them."""
+
+    data: TrainingData
+    plan: Plan
+    augment: Augmentation
+    device: torch.device
+
+    def __call__(self, rows: Integers, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Images (n, C, H, W), as the network takes them, and codes (n, n_targets)."""
+        images, codes = gather(self.data, rows, self.device)
+        images = self.augment(images, generator_for(self.plan.seed, epoch, step))
+        return normalise(images, self.plan), codes
+
+
+def made_ahead(
+    make: Callable[..., _Made], jobs: Sequence[tuple[Any, ...]], ahead: int
+) -> Iterator[_Made]:
+    """What `make(*job)` gives for each job in order, made `ahead` jobs before its turn.
+
+    One thread makes them, on one core: several threads, each with all cores, would wait for one
+    another. With 0 there is no thread. What `make` raises is raised at its turn; leaving early
+    drops what is not begun.
+    """
+    if not ahead:
+        yield from (make(*job) for job in jobs)
+        return
+    worker = _one_core_worker()
+    try:
+        waiting = deque(worker.submit(make, *job) for job in jobs[:ahead])
+        for number in range(len(jobs)):
+            made = waiting.popleft().result()
+            if number + ahead < len(jobs):
+                waiting.append(worker.submit(make, *jobs[number + ahead]))
+            yield made
+    finally:
+        worker.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_core_worker() -> ThreadPoolExecutor:
+    threads = torch.get_num_threads()
+    worker = ThreadPoolExecutor(1, "batches", initializer=torch.set_num_threads, initargs=(1,))
+    worker.submit(torch.get_num_threads).result()
+    # The number is each thread's own, but torch also hands the last one set to threads to come.
+    torch.set_num_threads(threads)
+    return worker

@@ -1,9 +1,10 @@
 """Where a training stands, kept so that a kill at any moment loses at most a minute and no bit.
 
-One safetensors file: weights, their moving average and the optimiser's tensors, with everything
-else as JSON in its header. It is written beside the old one, flushed to the disk and renamed over
-it, so that there is a whole one at every moment. No pickle. Random draws need no place in it, since
-each follows from (seed, epoch, step). This module does not know how a step is made.
+One safetensors file: weights, their moving average, those of the best epoch and the optimiser's
+tensors, with everything else as JSON in its header. It is written beside the old one, flushed to
+the disk and renamed over it, so that there is a whole one at every moment. No pickle. Random draws
+need no place in it, since each follows from (seed, epoch, step). This module does not know how a
+step is made.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pellucid.storage import cannot_write, write_text
 from pellucid.training.optimiser import Optimiser
 
 FORMAT = "pellucid-checkpoint"
-VERSION = 1
+VERSION = 2  # 2: the best weights stand in it
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,21 @@ class Position:
 
 @dataclass
 class State:
-    """Everything that a step changes; `key` tells which plan, task and images it belongs to."""
+    """Everything that a step changes; `key` tells which plan, task and images it belongs to.
+
+    `best` holds the averaged weights of the best epoch so far, by name; at first there are none.
+    """
 
     classifier: nn.Module
     averaged: nn.Module
     optimiser: Optimiser
     key: str
     at: Position = field(default_factory=Position)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def keep_best(self) -> None:
+        """The averaged weights as they are now are the best so far."""
+        self.best = {k: v.detach().clone() for k, v in self.averaged.state_dict().items()}
 
 
 def last_path(run: Path) -> Path:
@@ -98,7 +107,7 @@ def last_path(run: Path) -> Path:
 
 
 def best_path(run: Path) -> Path:
-    """The weights of the best epoch so far."""
+    """The weights of the best epoch, written when training has ended."""
     return run / "checkpoints" / "best.safetensors"
 
 
@@ -107,6 +116,7 @@ def save_state(state: State, run: Path) -> None:
     tensors = {f"classifier.{k}": v for k, v in state.classifier.state_dict().items()}
     tensors |= {f"averaged.{k}": v for k, v in state.averaged.state_dict().items()}
     tensors |= {f"optimiser.{k}": v for k, v in state.optimiser.memory.items()}
+    tensors |= {f"best.{k}": v for k, v in state.best.items()}
     _save(last_path(run), tensors, {"key": state.key, "at": asdict(state.at)})
 
 
@@ -127,15 +137,16 @@ def load_state(state: State, run: Path) -> bool:
         state.classifier.load_state_dict(_part(tensors, "classifier."))
         state.averaged.load_state_dict(_part(tensors, "averaged."))
         _load_memory(state.optimiser.memory, _part(tensors, "optimiser."))
+        state.best = _part(tensors, "best.")
         state.at = _position(facts["at"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _damaged(path, error) from error
     return True
 
 
-def save_best(weights: nn.Module, run: Path, epoch: int) -> None:
-    """Replace `checkpoints/best.safetensors`; raises `TrainingError`, and the old one stays."""
-    _save(best_path(run), dict(weights.state_dict()), {"epoch": epoch})
+def save_best(weights: dict[str, Tensor], run: Path, epoch: int) -> None:
+    """Write `checkpoints/best.safetensors`; raises `TrainingError`, and an old one stays."""
+    _save(best_path(run), weights, {"epoch": epoch})
 
 
 def load_best(classifier: nn.Module, run: Path) -> int:
@@ -247,8 +258,9 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             facts = dict(json.loads((file.metadata() or {}).get("pellucid", "{}")))
             if facts.get("format") != FORMAT:
                 raise BundleError(f"{path} is not a checkpoint of Pellucid")
-            if facts["version"] > VERSION:
-                raise BundleError(f"{path} was written by a newer Pellucid")
+            if facts["version"] != VERSION:
+                which = "a newer" if facts["version"] > VERSION else "an older"
+                raise BundleError(f"{path} was written by {which} Pellucid")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  no dict
             return tensors, facts
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -14,7 +14,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,18 @@ import torch
 from torch import nn
 
 from pellucid.errors import TrainingError
+from pellucid.network.matrix_convolution import as_matrix_products
 from pellucid.training.augmentation import build_augmentation
 from pellucid.training.batches import (
     FOR_NETWORK,
+    BatchMaker,
     Integers,
     TrainingData,
     check_data,
     data_key,
     draw_batches,
     gather,
-    generator_for,
+    made_ahead,
     normalise,
     seed_for,
 )
@@ -43,7 +46,6 @@ from pellucid.training.checkpoint import (
     Position,
     State,
     forget,
-    load_best,
     load_state,
     save_best,
     save_history,
@@ -52,13 +54,14 @@ from pellucid.training.checkpoint import (
 from pellucid.training.device import choose_device, own_randomness, place, precision
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.loss import Loss, build_loss, count_classes
-from pellucid.training.optimiser import Optimiser, update_average
+from pellucid.training.optimiser import AVERAGE_EVERY, Optimiser, clip_factor, update_average
 from pellucid.training.schedule import epochs_planned, is_out_of_time, learning_rate
 from pellucid.training.stopping import Interruption, best_epoch, is_exhausted
 
 __all__ = ["EpochRow", "Listener", "TrainingData", "TrainingResult", "train"]
 
 SAVE_EVERY_S = 60.0
+SAVING_SHARE = 0.02  # of the time, at most, is spent on saving
 Score = Callable[[Integers, npt.NDArray[np.float32]], float]
 
 
@@ -97,56 +100,60 @@ def train(
     `score(codes, logits)` judges the validation images, better when high. `transform` replaces the
     plan's augmentation. Writes `run/history.csv` and `run/checkpoints/`; with `resume` it goes on
     from there. Raises `TrainingError` for a loss that is not finite and for a full disk; after
-    ctrl-C it saves, then raises `KeyboardInterrupt`.
+    ctrl-C it saves, then raises `KeyboardInterrupt`. A batch is augmented on a thread of its own
+    while the network computes the one before.
     """
     check_data(data, plan)
     listener, device = listener or Listener(), choose_device(plan)
     augment = build_augmentation(plan.augmentation, plan.augmentation_strength, transform)
+    make_batch = BatchMaker(data, plan, augment, device)
     loss_of = build_loss(plan, data.task, count_classes(data.task, data.codes[data.train]))
     state = _start(classifier, plan, data, run, resume, device)
     at, clock = state.at, _Clock(listener.clock, state.at.elapsed)
-    with Interruption() as interruption, own_randomness(device):
+    with Interruption() as interruption, own_randomness(device), _small_maps_fast(state):
         while not at.stopped_because:
-            batches = draw_batches(data.train, plan, at.epoch)
-            for rows in batches[at.step :]:
-                began = clock()
-                if at.step and is_out_of_time(plan, began, *_expected(at, data)):
+            classifier.train()
+            batches, began = draw_batches(data.train, plan, at.epoch), clock()
+            jobs = [(rows, at.epoch, step) for step, rows in enumerate(batches)][at.step :]
+            # A user's transform draws from torch's one random state, so it waits for its turn.
+            for images, codes in made_ahead(make_batch, jobs, ahead=0 if transform else 2):
+                if at.step and is_out_of_time(plan, clock(), *_expected(at, data)):
                     break
                 # The rate of the middle of the step: neither the first nor the last one is 0.
                 at.rate = learning_rate(plan, at.epoch + (at.step + 0.5) / len(batches), began)
 
                 torch.manual_seed(seed_for(plan.seed, at.epoch, at.step, FOR_NETWORK))  # dropout
-                images, codes = gather(data, rows, device)
-                images = augment(images, generator_for(plan.seed, at.epoch, at.step))
                 with precision(plan, device):
-                    logits = classifier.train()(normalise(images, plan))
+                    logits = classifier(images)
                 loss = loss_of(logits.float(), codes)
                 _check_finite("loss", loss.item(), at, plan)
                 classifier.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                if plan.gradient_clip:
-                    norm = nn.utils.clip_grad_norm_(classifier.parameters(), plan.gradient_clip)
-                    _check_finite("gradient", norm.item(), at, plan)
-                state.optimiser.step(at.rate, at.steps)
-                update_average(state.averaged, classifier, plan.moving_average, at.steps)
+                norm = state.optimiser.gradient_norm() if plan.gradient_clip else 0.0
+                _check_finite("gradient", norm, at, plan)
+                state.optimiser.step(at.rate, at.steps, clip_factor(norm, plan))
 
-                at.count(loss.item() * len(rows), len(rows), clock() - began)
+                at.count(loss.item() * len(codes), len(codes), clock() - began)
+                if at.steps % AVERAGE_EVERY == 0:
+                    _average(state, plan, min(AVERAGE_EVERY, at.step))
                 listener.step(at.step, len(batches), at.images / max(at.seconds, 1e-9))
                 at.elapsed = clock()
-                if interruption.asked or clock.is_time_to_save():
-                    save_state(state, run)
+                if interruption.asked or clock.is_time_to_save(SAVE_EVERY_S):
+                    clock.save(state, run)
                 if interruption.asked:
                     raise KeyboardInterrupt
+                began = clock()
+            _average(state, plan, min(at.steps % AVERAGE_EVERY, at.step))
             row = _validate(state, plan, data, loss_of, score, clock)
-            _turn_epoch(at, row, plan, was_cut=at.step < len(batches))
-            save_state(state, run)
-            if row.is_best:
-                save_best(state.averaged, run, row.epoch)
+            _turn_epoch(state, row, plan, was_cut=at.step < len(batches))
+            if at.stopped_because or interruption.asked or clock.is_time_to_save(0.0):
+                clock.save(state, run)
             save_history(at.rows, run)
             listener.epoch(row)
             if interruption.asked:
                 raise KeyboardInterrupt
-    load_best(classifier, run)
+    save_best(state.best, run, best_epoch(at.rows) + 1)
+    classifier.load_state_dict(state.best)
     classifier.to("cpu").eval()
     return TrainingResult(tuple(at.rows), best_epoch(at.rows) + 1, at.stopped_because, at.elapsed)
 
@@ -156,16 +163,33 @@ class _Clock:
 
     def __init__(self, clock: Callable[[], float], elapsed: float) -> None:
         self._clock, self._start = clock, clock() - elapsed
-        self._saved = elapsed
+        self._saved, self._saving_took = elapsed, 0.0
 
     def __call__(self) -> float:
         return self._clock() - self._start
 
-    def is_time_to_save(self) -> bool:
-        if self() - self._saved < SAVE_EVERY_S:
-            return False
+    def is_time_to_save(self, every: float) -> bool:
+        """Whether the last save is `every` seconds ago, and saving takes a small share of time."""
+        return self() - self._saved >= max(every, self._saving_took / SAVING_SHARE)
+
+    def save(self, state: State, run: Path) -> None:
+        began = self()
+        save_state(state, run)
         self._saved = self()
-        return True
+        self._saving_took = self._saved - began
+
+
+@contextmanager
+def _small_maps_fast(state: State) -> Iterator[None]:
+    with as_matrix_products(state.classifier), as_matrix_products(state.averaged):
+        yield
+
+
+def _average(state: State, plan: Plan, missed: int) -> None:
+    """Bring the moving average up to date when it has missed steps."""
+    if missed:
+        at = state.at
+        update_average(state.averaged, state.classifier, plan.moving_average, at.steps - 1, missed)
 
 
 def _start(
@@ -182,12 +206,8 @@ def _start(
     if not (resume and load_state(state, run)):
         forget(run)
         return state
-    at = state.at
-    if at.step == 0 and at.rows and at.rows[-1].is_best:
-        # The kill may have come after `last` was saved and before `best` was.
-        save_best(averaged, run, at.rows[-1].epoch)
-    if at.rows:
-        save_history(at.rows, run)
+    if state.at.rows:
+        save_history(state.at.rows, run)
     return state
 
 
@@ -248,8 +268,11 @@ def _validate(
     return replace(row, is_best=best_epoch([*at.rows, row]) == len(at.rows))
 
 
-def _turn_epoch(at: Position, row: EpochRow, plan: Plan, was_cut: bool) -> None:
+def _turn_epoch(state: State, row: EpochRow, plan: Plan, was_cut: bool) -> None:
+    at = state.at
     at.rows.append(row)
+    if row.is_best:
+        state.keep_best()
     at.begin_epoch(at.epoch + 1)
     if at.epoch == plan.epochs:
         at.stopped_because = f"all {plan.epochs} epochs are done"

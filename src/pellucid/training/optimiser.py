@@ -1,8 +1,9 @@
 """What turns gradients into steps, and the moving average of the weights.
 
-The two rules are written out, since they are short and are the heart of learning; the tests hold
-them against `torch.optim`, whose import alone takes longer than a small network trains for an
-epoch. This module does not know the loss, nor when a rate changes: the loop sets that.
+Each rule is one of torch's fused kernels, the ones behind `torch.optim.AdamW(fused=True)`: one pass
+over the weights where single operations need ten. They are called directly, since to make a
+`torch.optim` optimiser imports more than a small network needs for an epoch; the tests hold them
+against it. This module does not know the loss, nor when a rate changes: the loop sets that.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from pellucid.training.hyperparameters import Plan
 
+AVERAGE_EVERY = 4  # steps: an update of the average costs about as much as a step of the optimiser
 _SQUARE_DECAY, _EPSILON = 0.999, 1e-8  # Kingma and Ba's; nobody tunes them
 
 
@@ -19,6 +21,9 @@ class Optimiser:
     """Mini-batch SGD or AdamW; biases and the scales of norm layers are not decayed.
 
     `memory` holds what a rule remembers of each weight, by name, in the weight's memory layout.
+    With g the gradient, λ the decay, η the rate: SGD, with g ← g + λ·w and v ← μ·v + g, makes
+    w ← w - η·v, or with Nesterov - η·(g + μ·v). AdamW, with m and s the moving averages of g and
+    g², made free of their start at 0, makes w ← w - η·(λ·w + m / (√s + ε)).
     Sources: lecture, "mini-batch gradient descent"; Sutskever et al. 2013 (Nesterov); Loshchilov
     and Hutter 2019 (AdamW); He et al. 2019, "Bag of tricks" (no decay of biases and norms).
     """
@@ -26,58 +31,109 @@ class Optimiser:
     def __init__(self, classifier: nn.Module, plan: Plan) -> None:
         self._plan = plan
         self._weights = {k: p for k, p in classifier.named_parameters() if p.requires_grad}
-        kinds = ("mean", "square") if plan.optimiser == "adamw" else ("velocity",)
+        self._kinds = ("mean", "square") if plan.optimiser == "adamw" else ("velocity",)
         self.memory = {
             f"{kind}.{name}": torch.zeros_like(weight, requires_grad=False)
-            for kind in kinds
+            for kind in self._kinds
             for name, weight in self._weights.items()
         }
 
     @torch.no_grad()
-    def step(self, rate: float, number: int) -> None:
-        """Change every weight that has a gradient; `number` counts the steps from 0."""
-        for name, weight in self._weights.items():
-            if weight.grad is None:
-                continue
-            decay = self._plan.weight_decay if weight.ndim > 1 else 0.0
-            if self._plan.optimiser == "adamw":
-                self._adamw(name, weight, rate, decay, number + 1)
-            else:
-                self._sgd(name, weight, rate, decay)
+    def gradient_norm(self) -> float:
+        """The Euclidean length of all gradients together."""
+        gradients = [w.grad for w in self._weights.values() if w.grad is not None]
+        return float(nn.utils.get_total_norm(gradients))
 
-    def _sgd(self, name: str, w: nn.Parameter, rate: float, decay: float) -> None:
-        """With g = gradient + λ·w: v ← μ·v + g; w ← w - η·v, or with Nesterov - η·(g + μ·v)."""
-        g = _gradient(w).add(w, alpha=decay)
-        v = self.memory[f"velocity.{name}"].mul_(self._plan.momentum).add_(g)
-        direction = g.add(v, alpha=self._plan.momentum) if self._plan.nesterov else v
-        w.sub_(direction, alpha=rate)
+    @torch.no_grad()
+    def step(self, rate: float, number: int, shrink: float = 1.0) -> None:
+        """Change every weight that has a gradient, divided by `shrink`; `number` is 0 at first."""
+        for decayed in (True, False):
+            names = [
+                name
+                for name, weight in self._weights.items()
+                if weight.grad is not None and (weight.ndim > 1) is decayed
+            ]
+            if names:
+                decay = self._plan.weight_decay if decayed else 0.0
+                self._step(names, rate, decay, number, shrink)
 
-    def _adamw(self, name: str, w: nn.Parameter, rate: float, decay: float, t: int) -> None:
-        """With m and s moving averages of g and g²: w ← w - η·(λ·w + m̂ / (√ŝ + ε))."""
-        g, beta = _gradient(w), self._plan.momentum
-        m = self.memory[f"mean.{name}"].lerp_(g, 1.0 - beta)
-        s = self.memory[f"square.{name}"].mul_(_SQUARE_DECAY)
-        s.addcmul_(g, g, value=1.0 - _SQUARE_DECAY)
-        # The hats: both averages start at 0, which is corrected for.
-        spread = (s / (1.0 - _SQUARE_DECAY**t)).sqrt_().add_(_EPSILON)
-        w.mul_(1.0 - rate * decay)
-        w.addcdiv_(m, spread, value=-rate / (1.0 - beta**t))
+    def _step(
+        self, names: list[str], rate: float, decay: float, number: int, shrink: float
+    ) -> None:
+        weights = [_as_it_lies(self._weights[name]) for name in names]
+        gradients = [_as_it_lies(_gradient(self._weights[name])) for name in names]
+        memories = [
+            [_as_it_lies(self.memory[f"{kind}.{name}"]) for name in names] for kind in self._kinds
+        ]
+        device, momentum = weights[0].device, self._plan.momentum
+        scale = None if shrink == 1.0 else torch.tensor(shrink, device=device)
+        if self._plan.optimiser == "adamw":
+            torch._fused_adamw_(
+                weights,
+                gradients,
+                memories[0],
+                memories[1],
+                [],
+                [torch.tensor(number + 1.0, device=device)] * len(names),
+                lr=rate,
+                beta1=momentum,
+                beta2=_SQUARE_DECAY,
+                weight_decay=decay,
+                eps=_EPSILON,
+                amsgrad=False,
+                maximize=False,
+                grad_scale=scale,
+            )
+        else:
+            torch._fused_sgd_(
+                weights,
+                gradients,
+                memories[0] if momentum else [],
+                weight_decay=decay,
+                momentum=momentum,
+                lr=rate,
+                dampening=0.0,
+                nesterov=self._plan.nesterov,
+                maximize=False,
+                is_first_step=False,
+                grad_scale=scale,
+            )
 
 
 def _gradient(weight: nn.Parameter) -> Tensor:
+    """The gradient, lying in memory as its weight does, since the kernels go through both alike."""
     assert weight.grad is not None  # noqa: S101  step() passes no other
-    return weight.grad
+    if weight.grad.stride() == weight.stride():
+        return weight.grad
+    return torch.empty_like(weight, requires_grad=False).copy_(weight.grad)
+
+
+def _as_it_lies(x: Tensor) -> Tensor:
+    """A view in which a channels-last tensor is contiguous."""
+    last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return x.permute(0, 2, 3, 1) if last else x
+
+
+def clip_factor(norm: float, plan: Plan) -> float:
+    """What gradients of this length are divided by, to be as short as the plan's `gradient_clip`.
+
+    Source: Pascanu et al. 2013; the small number is that of `torch.nn.utils.clip_grad_norm_`.
+    """
+    return max(1.0, (norm + 1e-6) / plan.gradient_clip) if plan.gradient_clip else 1.0
 
 
 @torch.no_grad()
-def update_average(averaged: nn.Module, classifier: nn.Module, decay: float, step: int) -> None:
-    """Move the average: a ← d · a + (1 - d) · w, with d = min(decay, (1 + step) / (10 + step)).
+def update_average(
+    averaged: nn.Module, classifier: nn.Module, decay: float, step: int, missed: int = 1
+) -> None:
+    """Move the average: a ← dᵏ · a + (1 - dᵏ) · w, with d = min(decay, (1 + step) / (10 + step)).
 
-    The second term lets the average forget the random start; step counts from 0. Buffers that are
-    numbers (running means) are averaged likewise, counters copied. Decay 0 copies everything.
+    k = `missed` is the number of steps since the last time. The second term lets the average forget
+    the random start; step counts from 0. Buffers that are numbers (running means) are averaged
+    likewise, counters copied. Decay 0 copies everything.
     Source: Polyak and Juditsky 1992; the rising decay is TensorFlow's.
     """
-    share = 1.0 - min(decay, (1.0 + step) / (10.0 + step))
+    share = 1.0 - min(decay, (1.0 + step) / (10.0 + step)) ** missed
     for mean, value in zip(_tensors(averaged), _tensors(classifier), strict=True):
         if mean.is_floating_point():
             mean.lerp_(value, share)
