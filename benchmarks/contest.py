@@ -191,12 +191,17 @@ class Worker:
             text=True,
         )
 
+        self._read()  # it has imported what it needs, and no longer takes time from others
+
     def __call__(self, case: Case) -> Any:
         """The answer to a case; raises `RuntimeError` when the process has ended."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(case) + "\n")
         self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
@@ -210,9 +215,13 @@ class Worker:
 
 
 def answer_cases(function: Callable[[Case], Any]) -> None:
-    """The other end of a `Worker`: answer every line of standard input until it ends."""
+    """The other end of a `Worker`: answer every line of standard input until it ends.
+
+    Call it when all imports are done: its first line says that it is ready.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
+    print("null", file=answers, flush=True)
     for line in sys.stdin:
         answers.write(json.dumps(function(json.loads(line))) + "\n")
         answers.flush()

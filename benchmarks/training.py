@@ -1,101 +1,210 @@
-"""Training throughput beside the bare limit, in images a second at steady state.
+"""Training throughput beside the bare limit and beside peers, in images a second at steady state.
 
+    make bench-peers                     # once: an environment of its own for the peers
     python benchmarks/training.py --json benchmarks/results/training.json
 
-The bare limit is the same network, precision and memory layout with images that are ready tensors:
-forward, backward and step, no augmentation. Pellucid reads uint8 pixels, augments with a full
-policy, clips gradients and keeps the moving average. Contestants take turns; medians are shown.
+The bare limit is the same network with bfloat16 and channels-last, images that are a ready tensor,
+no augmentation: forward, backward and torch's fused AdamW. It runs twice, with torch's convolutions
+and with Pellucid's matrix products for small maps. Pellucid reads uint8 pixels, augments with a
+full policy, clips gradients and keeps the moving average. Peers (`benchmarks/peers/`) read PNG
+files of the same images, or cache them, in the way their documentation shows, in float32; "fast"
+gives the same peer bfloat16 and channels-last. Without the peers' environment the rest runs.
 """
 
 from __future__ import annotations
 
-import statistics
+import argparse
+import json
+import subprocess
+import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from PIL import Image
 
-from machine import parse_arguments, publish
-from pellucid.network.classifier import Classifier, NetworkSpec, build_classifier
-from pellucid.task import Target, Task
-from pellucid.training import loop
-from pellucid.training.plan import Plan
+from contest import Case, Contest, Worker, answer_cases, parse_options
 
-TASK = Task(targets=(Target(name="label", classes=("no", "yes")),))
-CASES = (("plain", 28, 24), ("plain", 64, 16), ("resnet18", 28, 8), ("resnet18", 64, 8))
-BATCH, WARM_UP = 32, 2
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "peers"))
+PEERS = {
+    "torchvision, 0 workers": ("torchvision_loop.py", 0),
+    "torchvision, 2 workers": ("torchvision_loop.py", 2),
+    "fastai": ("fastai_learner.py", 2),
+    "Lightning + MONAI cache": ("lightning_monai.py", 0),
+    "timm": ("timm_script.py", 2),
+}
+NAMES = {"plain": "Plain network", "resnet18": "ResNet-18", "vgg11": "VGG-11"}
+CASES = (
+    ("plain", 28, 4096),
+    ("resnet18", 28, 1024),
+    ("resnet18", 64, 1024),
+    ("resnet18", 128, 512),
+    ("resnet18", 224, 256),
+    ("vgg11", 64, 1024),
+)
 
 
-def make(network: str, size: int) -> Classifier:
-    spec = NetworkSpec(name=network, channels=1, image_size=size)
-    classifier = build_classifier(spec, TASK)
-    return classifier.to(memory_format=torch.channels_last)
+def draw_images(folder: Path, size: int, n: int) -> Path:
+    """Phantom chest X-rays of two classes as PNG files in class folders, and as `pixels.npy`."""
+    from pellucid.data.phantoms import draw_phantoms
+
+    place, pixels = folder / f"{size}px", []
+    drawn = draw_phantoms("chest", n_patients=n, image_size=max(size, 32))
+    for number, phantom in enumerate(islice(drawn, n)):
+        path = place / "files" / phantom.label / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(phantom.pixels).resize((size, size))
+        picture.save(path)
+        pixels.append(np.asarray(picture)[None])
+    np.save(place / "pixels.npy", np.stack(pixels))
+    return place
 
 
-def bare(network: str, size: int, steps: int) -> float:
-    """Images a second of forward, backward and step on ready tensors."""
-    classifier = make(network, size).train()
-    optimiser = torch.optim.AdamW(classifier.parameters())
-    images = torch.rand(BATCH, 1, size, size).to(memory_format=torch.channels_last)
+# --- what each of our own processes measures ------------------------------------------------------
+
+
+def bare(case: Case) -> float:
+    """Images a second of forward, backward and step on a ready tensor."""
+    import torch
+    from pace import BATCH, Pace, train_until_enough
+
+    from pellucid.network.matrix_convolution import as_matrix_products
+
+    network = _classifier(case).train().to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
+    images = torch.rand(BATCH, 1, case["size"], case["size"])
+    images = images.to(memory_format=torch.channels_last)
     labels = torch.randint(0, 2, (BATCH, 1)).float()
-    moments = []
-    for _ in range(steps + WARM_UP):
-        optimiser.zero_grad()
-        torch.nn.functional.binary_cross_entropy_with_logits(classifier(images), labels).backward()
-        optimiser.step()
-        moments.append(time.perf_counter())
-    return rate(moments)
+
+    def train(pace: Pace) -> None:
+        while True:
+            optimiser.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = network(images)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
+            loss.backward()
+            optimiser.step()
+            pace.step()
+
+    with as_matrix_products(network) if case["products"] else nullcontext():
+        return train_until_enough(train, case["seconds"])
 
 
-def pellucid(network: str, size: int, steps: int) -> float:
-    """Images a second of the whole loop, augmentation included, validation left out."""
-    n = BATCH * (steps + WARM_UP)
-    random = np.random.default_rng(0)
+def pellucid(case: Case) -> float:
+    """Images a second of the whole loop on cached pixels, augmentation included."""
+    from pace import BATCH, Pace, train_until_enough
+
+    from pellucid.training import loop
+    from pellucid.training.plan import Plan
+
+    pixels = np.load(Path(case["folder"]).parent / "pixels.npy", mmap_mode="r")
+    rows = np.resize(np.arange(len(pixels) - 2), 10**6)  # an epoch that does not end
     data = loop.TrainingData(
-        task=TASK,
-        pixels=random.integers(0, 256, (n + 2, 1, size, size), dtype=np.uint8),
-        codes=(np.arange(n + 2) % 2)[:, None],
-        train=np.arange(n),
-        validation=np.arange(n, n + 2),
+        task=_task(),
+        pixels=pixels,
+        codes=(np.arange(len(pixels)) % 2)[:, None],
+        train=rows,
+        validation=np.arange(len(pixels) - 2, len(pixels)),
     )
-    moments: list[float] = []
-    plan = Plan(epochs=1, batch_size=BATCH, image_size=size, augmentation="chest_xray")
-    listener = loop.Listener(step=lambda *_: moments.append(time.perf_counter()))
-    with tempfile.TemporaryDirectory() as folder:
-        classifier = build_classifier(NetworkSpec(name=network, channels=1, image_size=size), TASK)
-        loop.train(
-            classifier, plan, data, Path(folder), score=lambda codes, logits: 0.5, listener=listener
-        )
-    return rate(moments[: steps + WARM_UP])
+    plan = Plan(epochs=1, batch_size=BATCH, image_size=case["size"], augmentation="chest_xray")
+
+    def train(pace: Pace) -> None:
+        listener = loop.Listener(step=lambda *_: pace.step())
+        with tempfile.TemporaryDirectory() as run:
+            loop.train(
+                _classifier(case), plan, data, Path(run), score=lambda *_: 0.5, listener=listener
+            )
+
+    return train_until_enough(train, case["seconds"])
 
 
-def rate(moments: list[float]) -> float:
-    """Median images a second between steps, the first ones left out."""
-    return BATCH / statistics.median(np.diff(moments[WARM_UP - 1 :]))
+def _task() -> Any:
+    from pellucid.task import Target, Task
+
+    return Task(targets=(Target(name="label", classes=("normal", "pneumonia")),))
+
+
+def _classifier(case: Case) -> Any:
+    from pellucid.network.classifier import NetworkSpec, build_classifier
+
+    spec = NetworkSpec(name=case["network"], channels=1, image_size=case["size"])
+    return build_classifier(spec, _task())
+
+
+# --- the contest ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def contest(options: argparse.Namespace) -> Iterator[Contest]:
+    """All contestants, each in a process of its own."""
+    made = Contest("Training throughput", unit="images/s", better="high", ours="Pellucid")
+    with ExitStack() as stack:
+
+        def enter(name: str, worker: Worker, **facts: Any) -> None:
+            made.enter(name, lambda case: worker({**case, **facts}))
+
+        def start(python: str | Path, script: str, *arguments: str) -> Worker:
+            return stack.enter_context(closing(Worker(python, HERE / script, *arguments)))
+
+        enter("Pellucid", start(sys.executable, "training.py", "--answer", "pellucid"))
+        limit = start(sys.executable, "training.py", "--answer", "bare")
+        enter("bare limit, our products", limit, products=True)
+        enter("bare limit, torch alone", limit, products=False)
+        if options.peers.is_file():
+            for name, (script, workers) in PEERS.items():
+                worker = start(options.peers, f"peers/{script}")
+                enter(name, worker, workers=workers, fast=False)
+                enter(f"{name}, fast", worker, workers=workers, fast=True)
+        yield made
+
+
+def peer_versions(python: Path) -> dict[str, str]:
+    """The versions of the peers that are installed in their environment."""
+    names = ["torch", "torchvision", "fastai", "lightning", "monai", "timm"]
+    code = f"import json, importlib.metadata as m; v = {{n: m.version(n) for n in {names}}}"
+    code += "; print(json.dumps(v))"
+    return dict(json.loads(subprocess.check_output([python, "-c", code], text=True)))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    default = HERE.parent / ".venv-peers" / "bin" / "python"
+    parser.add_argument("--peers", type=Path, default=default, help="the Python of the peers")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--only", help="cases whose name holds this")
+    parser.add_argument("--answer", choices=["bare", "pellucid"], help=argparse.SUPPRESS)
 
 
 def main() -> None:
-    options = parse_arguments(__doc__ or "")
-    rows = []
-    for network, size, steps in CASES:
-        pairs = [
-            (pellucid(network, size, steps), bare(network, size, steps))
-            for _ in range(options.repeats)
-        ]
-        ours, limit = (statistics.median(values) for values in zip(*pairs, strict=True))
-        ratio = statistics.median(a / b for a, b in pairs)
-        rows.append(
-            {
-                "network": network,
-                "pixels": size,
-                "pellucid_images_s": round(ours, 1),
-                "bare_images_s": round(limit, 1),
-                "ratio": round(ratio, 2),
-            }
-        )
-    publish(rows, "python benchmarks/training.py", options.json)
+    options = parse_options(__doc__ or "", rounds=3, add=add_options)
+    if options.answer:
+        import pellucid.training.loop  # noqa: F401  before it says that it is ready
+
+        answer_cases({"bare": bare, "pellucid": pellucid}[options.answer])
+        return
+    with tempfile.TemporaryDirectory() as folder, contest(options) as made:
+        cases = []
+        for network, size, n in CASES:
+            name = f"{NAMES[network]}, {size} px"
+            if options.only and options.only not in name:
+                continue
+            place = draw_images(Path(folder), size, n)
+            cases.append(
+                {
+                    "case": name,
+                    "network": network,
+                    "size": size,
+                    "folder": str(place / "files"),
+                    "seconds": options.seconds,
+                }
+            )
+        made.hold(cases, options.rounds)
+        peers = peer_versions(options.peers) if options.peers.is_file() else {}
+        made.publish("python benchmarks/training.py", options, batch_size=32, peers=peers)
 
 
 if __name__ == "__main__":
