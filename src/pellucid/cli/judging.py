@@ -111,6 +111,12 @@ def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle or a run.")],
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="A .csv or .parquet file to write.")],
+    engine: Annotated[
+        str, typer.Option(help="Who computes: auto, torch, onnxruntime or openvino.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16: faster, and less exact.")
+    ] = "float32",
     overwrite: Annotated[bool, typer.Option(help="Replace the file.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -120,12 +126,15 @@ def predict(
     from pellucid.prediction import predict as predict_images
 
     progress = Progress(quiet=as_json)
-    table, failures = predict_images(model, images, progress.counter("Predicting"))
+    count = progress.counter("Predicting")
+    table, failures = predict_images(model, images, count, engine=engine, precision=precision)
     save_predictions(table, out)
     reasons = [str(failure) for failure in failures]
+    progress.say(f"Computed by {table.attrs['engine']} in {table.attrs['precision']}.")
     if as_json:
         n_images = int(table["image_id"].nunique())
-        print_json({"out": str(out), "n_images": n_images, "unreadable": reasons})
+        document = {"out": str(out), "n_images": n_images, "unreadable": reasons}
+        print_json({**document, **table.attrs})
     else:
         typer.echo(out)
     for reason in reasons:

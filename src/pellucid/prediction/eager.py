@@ -1,0 +1,83 @@
+"""Logits and pooled features by torch, from preprocessed pixels in memory.
+
+Knows a classifier and pixels; it knows no files and no other engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pellucid.images.preprocessing import Preprocessing
+from pellucid.network.classifier import Classifier, normalise
+
+BATCH_SIZE = 64
+# Feature maps of more images than this leave the processor's cache, and each layer then waits for
+# memory: a ResNet-18 at 224 pixels takes two thirds of the time an image with 8 as with 32.
+_PIXELS_AT_ONCE = 8 * 224 * 224
+
+
+@torch.inference_mode()
+def predict_logits(
+    classifier: Classifier,
+    pixels: npt.NDArray[np.uint8],
+    preprocessing: Preprocessing,
+    progress: Callable[[int, int], None] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Logits (n, task.n_logits) from preprocessed uint8 pixels (n, channel, row, column)."""
+    classifier.eval()
+    logits = np.zeros((len(pixels), classifier.task.n_logits), dtype=np.float32)
+    step = images_at_once(pixels.shape)
+    for start in range(0, len(pixels), step):
+        x = _batch(pixels[start : start + step], preprocessing)
+        logits[start : start + step] = classifier(x).float().numpy()
+        if progress:
+            progress(min(start + step, len(pixels)), len(pixels))
+    return logits
+
+
+@torch.inference_mode()
+def predict_pooled(
+    classifier: Classifier, pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing
+) -> npt.NDArray[np.float32]:
+    """What the head sees of each image (n, n_features): the globally pooled feature map."""
+    classifier.eval()
+    step = images_at_once(pixels.shape)
+    blocks = [
+        classifier.pooling(classifier.features(_batch(pixels[start : start + step], preprocessing)))
+        for start in range(0, len(pixels), step)
+    ]
+    if not blocks:
+        return np.zeros((0, 0), dtype=np.float32)
+    return np.asarray(torch.cat(blocks).float().numpy())
+
+
+@torch.inference_mode()
+def bfloat16_logits(
+    classifier: Classifier, pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing
+) -> npt.NDArray[np.float32]:
+    """`predict_logits` with the backbone in bfloat16; pooling and heads stay in float32."""
+    classifier.eval()
+    logits = np.zeros((len(pixels), classifier.task.n_logits), dtype=np.float32)
+    step = images_at_once(pixels.shape)
+    for start in range(0, len(pixels), step):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            features = classifier.features(_batch(pixels[start : start + step], preprocessing))
+        pooled = classifier.pooling(features.float())
+        found = torch.cat([head(pooled) for head in classifier.heads.values()], dim=1)
+        logits[start : start + step] = found.numpy()
+    return logits
+
+
+def images_at_once(shape: tuple[int, ...]) -> int:
+    """How many images of (n, channel, row, column) go through the network together."""
+    return max(1, min(BATCH_SIZE, _PIXELS_AT_ONCE // max(1, shape[-2] * shape[-1])))
+
+
+def _batch(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:
+    """Normalised images; the copy also takes pixels from read-only memory maps."""
+    batch = torch.from_numpy(np.array(pixels))
+    return normalise(batch, preprocessing.mean, preprocessing.std)
