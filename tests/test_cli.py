@@ -16,6 +16,7 @@ from PIL import Image
 from cli import Answer, pellucid
 from pellucid import __version__
 from pellucid.cli import HELP, VERBS
+from tables import make_table
 
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "scipy", "sklearn", "skimage", "matplotlib"}
 
@@ -93,6 +94,21 @@ def test_the_help_of_a_verb_loads_its_own_module_alone(verb: str) -> None:
     ours = {name.split(".")[2] for name in loaded if name.startswith("pellucid.cli.")}
     assert ours <= {"app", "data_options", VERBS[verb]}
     assert not {name.split(".")[0] for name in loaded} & {*HEAVY, "rich"}
+
+
+PARTS_OF_SCIPY = {"special", "sparse"}  # as `scipy.stats` takes longer to load than all others
+
+
+@pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c")])
+def test_evaluate_loads_only_what_judging_needs(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    table = make_table(120, classes, patients=60)
+    table["sex"] = np.where(table.index % 2 == 0, "F", "M")
+    table.to_csv(tmp_path / "p.csv", index=False)
+    loaded = imported("-m", "pellucid", "evaluate", str(tmp_path / "p.csv"))
+    large = {"torch", "torchvision", "sklearn", "skimage", "matplotlib", "jinja2", "PIL", "pydicom"}
+    assert not {name.split(".")[0] for name in loaded} & (large | {"joblib", "rich", "imagecodecs"})
+    parts = {name.split(".")[1] for name in loaded if name.startswith("scipy.")}
+    assert not {part for part in parts if not part.startswith("_")} - PARTS_OF_SCIPY - {"version"}
 
 
 def test_a_misspelt_verb_or_option_is_wrong_use() -> None:

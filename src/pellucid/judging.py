@@ -29,7 +29,6 @@ from pellucid.evaluation.document import (
 )
 from pellucid.evaluation.external import check_other_patients, fit_external
 from pellucid.evaluation.predictions import read_predictions, save_predictions
-from pellucid.images.corruptions import CORRUPTIONS
 from pellucid.run import Run, find_run, now, open_run, versions
 from pellucid.task import Task
 
@@ -146,6 +145,8 @@ def judge(
         task = Task.model_validate(run.facts["task"])
     document = evaluate_predictions(table, task, positive=positive, asked=asked)
     if run.robustness_path.is_file():
+        from pellucid.images.corruptions import CORRUPTIONS  # with the packages of pictures
+
         corrupted = _read_corrupted(run)
         judged = judged_targets(table, task, positive, asked.ordered)
         stated = {name: (kind.unit, kind.values) for name, kind in CORRUPTIONS.items()}

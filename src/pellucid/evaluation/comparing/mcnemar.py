@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
-from scipy.stats import chi2, norm
+
+from pellucid.evaluation.uncertainty.distributions import chi_square_tail, normal_quantile
 
 FEW = 25  # discordant patients below which the test is computed exactly
 
@@ -124,7 +124,7 @@ def obuchowski_p(balances: Floats) -> float:
     """
     n = len(balances)
     statistic = (n - 1) / n * balances.sum() ** 2 / (balances**2).sum()
-    return float(chi2.sf(statistic, 1))
+    return chi_square_tail(statistic, 1)
 
 
 def design_effect(balance: Balance) -> float:
@@ -148,7 +148,9 @@ def tango_interval(
 
     It has width also where the models never differ, when every resample would be alike.
     """
-    quantile = float(norm.ppf(0.5 + confidence / 2))
+    from scipy.optimize import brentq  # slow to load
+
+    quantile = float(normal_quantile(0.5 + confidence / 2))
     observed = (second_only - first_only) / n
 
     def distance(difference: float) -> float:
@@ -183,7 +185,7 @@ def _test(balance: Balance, several: bool) -> tuple[float, str]:
     if several:
         return obuchowski_p(balance.by_patient), f"{name} (Obuchowski 1998)"
     statistic = (balance.second_only - balance.first_only) ** 2 / discordant
-    return float(chi2.sf(statistic, 1)), name
+    return chi_square_tail(statistic, 1), name
 
 
 def _codes(clusters: npt.NDArray[Any]) -> npt.NDArray[np.intp]:

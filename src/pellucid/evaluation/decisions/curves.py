@@ -1,9 +1,9 @@
 """ROC and precision-recall curves with bands, thinned so that a document stays small.
 
-Kept points are exact, and both ends are always kept; scikit-learn computes them. Bands are
-pointwise, by patient: of the true positive rate at a false positive rate, and of the precision at a
-recall. Sources: Macskassy and Provost 2004 (vertical averaging); Clopper and Pearson 1934 where
-every resample says 0 or 1.
+Kept points are exact, and both ends are always kept. Bands are pointwise, by patient: of the true
+positive rate at a false positive rate, and of the precision at a recall.
+Sources: Macskassy and Provost 2004 (vertical averaging); Clopper and Pearson 1934 where every
+resample says 0 or 1.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import precision_recall_curve, roc_curve
 
+from pellucid.evaluation.decisions.operating_point import Called
 from pellucid.evaluation.judged import Judged
 from pellucid.evaluation.measures.ratios import ratio
 from pellucid.evaluation.uncertainty.intervals import extreme_interval
@@ -53,16 +53,21 @@ def curves_block(judged: Judged, draw: tuple[int, int]) -> dict[str, Any]:
 
 def roc_points(scores: Floats, is_class: Bools) -> Curve:
     """False and true positive rate from (0, 0) to (1, 1); both classes must be there."""
-    fpr, tpr, _ = roc_curve(is_class, scores)
-    keep = _evenly(len(fpr))
-    return {"fpr": fpr[keep].tolist(), "tpr": tpr[keep].tolist()}
+    called = Called.at_every_threshold(scores, is_class)
+    corners = np.r_[True, (np.diff(called.true, 2) != 0) | (np.diff(called.false, 2) != 0), True]
+    corners = corners[: len(called.true)]  # the ends alone, where there is but one score
+    true, false = np.r_[0.0, called.true[corners]], np.r_[0.0, called.false[corners]]
+    keep = _evenly(len(true))
+    return {"fpr": (false / false[-1])[keep].tolist(), "tpr": (true / true[-1])[keep].tolist()}
 
 
 def precision_recall_points(scores: Floats, is_class: Bools) -> Curve:
     """Recall from 0 upwards with the precision there; both classes must be there."""
-    precision, recall, _ = precision_recall_curve(is_class, scores)
+    called = Called.at_every_threshold(scores, is_class)
+    recall = np.r_[0.0, called.true / called.true[-1]]
+    precision = np.r_[1.0, called.true / (called.true + called.false)]
     keep = _evenly(len(recall))
-    return {"recall": recall[::-1][keep].tolist(), "precision": precision[::-1][keep].tolist()}
+    return {"recall": recall[keep].tolist(), "precision": precision[keep].tolist()}
 
 
 def roc_band(judged: Judged, code: int, draw: tuple[int, int]) -> Banded:

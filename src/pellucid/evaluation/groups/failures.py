@@ -15,16 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
-from scipy.stats import hypergeom
-from sklearn.metrics import silhouette_score
-from sklearn.metrics.pairwise import cosine_distances
 
 from pellucid.errors import PredictionsError
 from pellucid.evaluation.comparing.multiplicity import holm
 from pellucid.evaluation.groups.fact_groups import FactGroups, group_by_facts
 from pellucid.evaluation.judged import Judged
+from pellucid.evaluation.uncertainty.distributions import hypergeometric_tail
 
 SHOWN = 12
 SMALLEST_GROUP = 3
@@ -138,6 +134,11 @@ def _alike(mistakes: Ints, features: Floats) -> list[Ints]:
     """
     if len(mistakes) < SMALLEST_GROUP:
         return []
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+    from sklearn.metrics import silhouette_score
+    from sklearn.metrics.pairwise import cosine_distances
+
     distances = np.clip(cosine_distances(features), 0.0, 2.0)
     np.fill_diagonal(distances, 0.0)
     tree = linkage(squareform(distances, checks=False), "average")
@@ -215,5 +216,5 @@ def _excess(judged: Judged, rows: Ints, has: Bools) -> tuple[float, float, float
         len(np.unique(of_image[chosen]))
         for chosen in (reference, reference & has, inside, inside & has)
     )
-    p = float(hypergeom.sf(drawn_with - 1, n, n_with, drawn))
+    p = hypergeometric_tail(drawn_with, drawn, n_with, n)
     return float(has[rows].mean()), float(has[reference].mean()), p

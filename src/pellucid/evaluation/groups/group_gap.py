@@ -14,19 +14,21 @@ Asendorf and Konietschke 2016 (studentised permutation); Phipson and Smyth 2010 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import chi2
 
 from pellucid.evaluation.judged import Judged
+from pellucid.evaluation.uncertainty.distributions import chi_square_tail
 from pellucid.evaluation.uncertainty.intervals import Patients
 
 MANY_PATIENTS = 100  # of each class in each group, from which on chi-square is the reference
 _WORK = 40_000_000  # images times permutations, beyond which fewer permutations are made
 _FEWEST_PERMUTATIONS = 199
 _DRAWS = 10_000
+_CELLS = 100_000  # images of dealings looked at together: they stay in the cache
+SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")  # without ties, and with
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -41,7 +43,7 @@ class GroupTest(NamedTuple):
 
 
 class GroupAreas:
-    """AUROC of each group and their covariance, for any dealing of the images to groups.
+    """AUROC of each group and their covariance, for any dealings of the images to groups.
 
     `groups` (n,) are codes 0 to G-1. Of two classes the area is that of the positive class, of more
     the plain mean of one-vs-rest areas. Every group needs images of every class.
@@ -49,71 +51,108 @@ class GroupAreas:
 
     def __init__(self, judged: Judged, groups: Ints) -> None:
         k = len(judged.target.classes)
-        self._classes = [1] if k == 2 else list(range(k))
-        self._codes, self._probabilities = judged.codes, judged.probabilities
-        self._orders = [
-            np.argsort(judged.probabilities[:, c], kind="stable") for c in self._classes
-        ]
         self._patient, self._n_patients = judged.patients.of_image, judged.patients.n
         self.n_groups = int(groups.max()) + 1
-        self._of_class = [_patients_of(judged, groups, judged.codes == c) for c in self._classes]
-        self._of_rest = [_patients_of(judged, groups, judged.codes != c) for c in self._classes]
-        self.fewest: Ints = np.min(self._of_class + self._of_rest, axis=0)
+        self._classes = [
+            _Placed(judged.probabilities[:, c], judged.codes == c)
+            for c in ([1] if k == 2 else range(k))
+        ]
+        sides = [side for one in self._classes for side in (one.of_class, one.of_rest)]
+        patients = [self._patients_of(groups, side) for side in sides]
+        self._unbiased = [np.sqrt(n / np.maximum(n - 1, 1)) for n in patients]
+        self.fewest: Ints = np.min(patients, axis=0)
 
     def __call__(self, groups: Ints) -> tuple[Floats, Floats]:
         """Areas (G,) and covariance (G, G)."""
-        areas = np.zeros(self.n_groups)
-        residuals = np.zeros(len(groups))
-        for number in range(len(self._classes)):
-            area, residual = self._one_class(number, groups)
-            areas += area / len(self._classes)
-            residuals += residual / len(self._classes)
-        cell = self._patient * self.n_groups + groups
-        sums = np.bincount(cell, weights=residuals, minlength=self._n_patients * self.n_groups)
-        of_patients = sums.reshape(self._n_patients, self.n_groups)
-        return areas, self._at_least(np.asarray(of_patients.T @ of_patients))
+        areas, covariances = self.of_dealings(groups[None])
+        return areas[0], covariances[0]
 
-    def _at_least(self, covariance: Floats) -> Floats:
+    def of_dealings(self, dealt: Ints) -> tuple[Floats, Floats]:
+        """Areas (D, G) and covariances (D, G, G) of dealings (D, n) at once."""
+        areas = np.zeros((len(dealt), self.n_groups))
+        sums = np.zeros((len(dealt), self._n_patients, self.n_groups))
+        for group in range(self.n_groups):
+            inside = dealt == group
+            errors = np.zeros(dealt.shape)
+            for number, one in enumerate(self._classes):
+                scale = [
+                    unbiased[group] for unbiased in self._unbiased[2 * number : 2 * number + 2]
+                ]
+                areas[:, group] += one.add_errors(inside, scale, errors) / len(self._classes)
+            sums[:, :, group] = self._by_patient(errors / len(self._classes))
+        covariances = np.swapaxes(sums, 1, 2) @ sums
+        return areas, self._at_least(covariances)
+
+    def _by_patient(self, values: Floats) -> Floats:
+        """Values of images (D, n) summed by patient (D, n_patients)."""
+        rows = np.arange(len(values))[:, None] * self._n_patients
+        cells = (rows + self._patient).ravel()
+        sums = np.bincount(cells, values.ravel(), minlength=len(values) * self._n_patients)
+        return np.asarray(sums, dtype=np.float64).reshape(len(values), self._n_patients)
+
+    def _at_least(self, covariances: Floats) -> Floats:
         """No area is surer than half a patient of its rarer class: 1.0 of few is not certain."""
         floor = (0.5 / (self.fewest + 1)) ** 2
-        return np.asarray(covariance + np.diag(np.maximum(floor - np.diag(covariance), 0.0)))
+        places = np.arange(self.n_groups)
+        covariances[:, places, places] = np.maximum(covariances[:, places, places], floor)
+        return covariances
 
-    def _one_class(self, number: int, groups: Ints) -> tuple[Floats, Floats]:
-        """One class's areas (G,) and each image's share (n,) in their error."""
-        order = self._orders[number]
-        order = order[np.argsort(groups[order], kind="stable")]
-        group = groups[order]
-        is_class = self._codes[order] == self._classes[number]
-        scores = self._probabilities[order, self._classes[number]]
-        n_class = np.bincount(group, weights=is_class, minlength=self.n_groups).astype(np.float64)
-        n_rest = np.bincount(group, minlength=self.n_groups) - n_class
-        placed = np.where(
-            is_class,
-            _below(~is_class, group, scores, n_rest) / n_rest[group],
-            1.0 - _below(is_class, group, scores, n_class) / n_class[group],
-        )
-        areas = np.bincount(group, weights=placed * is_class, minlength=self.n_groups) / n_class
-        of_class, of_rest = self._of_class[number], self._of_rest[number]
-        scale = np.where(
-            is_class, (_unbiased(of_class) / n_class)[group], (_unbiased(of_rest) / n_rest)[group]
-        )
-        residuals = np.empty(len(groups))
-        residuals[order] = (placed - areas[group]) * scale
-        return areas, residuals
+    def _patients_of(self, groups: Ints, side: Ints) -> Ints:
+        """How many patients of each group (G,) have an image among these."""
+        pairs = np.unique(np.stack([groups[side], self._patient[side]]), axis=1)
+        return np.bincount(pairs[0], minlength=self.n_groups)
+
+
+class _Placed:
+    """Images of a class and all others, each side by score, and how many of the other are lower.
+
+    That is found once; a dealing only says which of them belong together.
+    """
+
+    def __init__(self, scores: Floats, is_class: Bools) -> None:
+        order = np.argsort(scores, kind="stable")
+        self.of_class, self.of_rest = order[is_class[order]], order[~is_class[order]]
+        mine, others = scores[self.of_class], scores[self.of_rest]
+        self._below_class = [np.searchsorted(others, mine, side) for side in SIDES]
+        self._below_rest = [np.searchsorted(mine, others, side) for side in SIDES]
+
+    def add_errors(self, inside: Bools, scale: list[Floats], errors: Floats) -> Floats:
+        """The areas (D,) of the images inside (D, n); their shares in its error join `errors`.
+
+        `scale` unbiases the spread of the class's images and of the others.
+        """
+        mine, others = inside[:, self.of_class], inside[:, self.of_rest]
+        n_mine, n_others = mine.sum(axis=1)[:, None], others.sum(axis=1)[:, None]
+        placed = _lower(others, self._below_class) / n_others
+        area = (placed * mine).sum(axis=1)[:, None] / n_mine
+        errors[:, self.of_class] += mine * (placed - area) * (scale[0] / n_mine)
+        placed = 1.0 - _lower(mine, self._below_rest) / n_mine
+        errors[:, self.of_rest] += others * (placed - area) * (scale[1] / n_others)
+        return np.asarray(area[:, 0])
+
+
+def _lower(counted: Bools, below: list[Ints]) -> Floats:
+    """How many of the counted (D, m), which ascend by score, are lower, ties by half (D, k)."""
+    sums = np.zeros((len(counted), counted.shape[1] + 1), dtype=np.int32)
+    np.cumsum(counted, axis=1, out=sums[:, 1:])
+    return np.asarray(0.5 * (sums[:, below[0]] + sums[:, below[1]]))
 
 
 def compare_groups(judged: Judged, groups: Ints, draw: tuple[int, int]) -> GroupTest:
     """The test of equal areas in groups (n,) of codes 0 to G-1, each with every class."""
     areas = GroupAreas(judged, groups)
-    observed = _wald(*areas(groups))
+    observed = float(_wald(*areas.of_dealings(groups[None]))[0])
     if areas.fewest.min() >= MANY_PATIENTS:
-        p = float(chi2.sf(observed, areas.n_groups - 1))
+        p = chi_square_tail(observed, areas.n_groups - 1)
         return GroupTest(p, "chi-square of the groups' AUROCs, DeLong variances by patient")
     n = int(np.clip(_WORK // judged.n, min(_FEWEST_PERMUTATIONS, draw[0]), draw[0]))
     random = np.random.default_rng(draw[1])
     nearly = observed * (1 - 1e-9)  # equal dealings differ by rounding
     dealings = deal_groups(judged, groups, random)
-    larger = sum(_wald(*areas(next(dealings))) >= nearly for _ in range(n))
+    size, larger = max(1, _CELLS // judged.n), 0
+    for start in range(0, n, size):
+        dealt = np.stack([next(dealings) for _ in range(min(size, n - start))])
+        larger += int((_wald(*areas.of_dealings(dealt)) >= nearly).sum())
     return GroupTest((1 + larger) / (1 + n), f"permutation of patients' groups, {n} permutations")
 
 
@@ -162,24 +201,14 @@ def gap_interval(
     return float(max((between - reach).max(), 0.0)), float(min((between + reach).max(), 1.0))
 
 
-def _wald(areas: Floats, covariance: Floats) -> float:
-    """The squared distance of the areas (G,) from their best common value, in units of error."""
-    ones = np.ones(len(areas))
-    solved = np.linalg.solve(covariance + 1e-12 * np.eye(len(areas)), np.stack([ones, areas], 1))
-    by_ones, by_areas = solved.T
-    return float(areas @ by_areas - (ones @ by_areas) ** 2 / (ones @ by_ones))
-
-
-def _below(counted: Bools, group: Ints, scores: Floats, totals: Floats) -> Floats:
-    """How many counted images of its group score lower than each (n,), ties by half.
-
-    Images stand in order of group, then score; `totals` (G,) are the counted images of each group.
-    """
-    starts = np.flatnonzero(np.r_[True, (group[1:] != group[:-1]) | (scores[1:] != scores[:-1])])
-    tied = np.add.reduceat(counted.astype(np.float64), starts)
-    before = np.r_[0.0, np.cumsum(totals)[:-1]]
-    lower = np.cumsum(tied) - 0.5 * tied - before[group[starts]]
-    return np.repeat(lower, np.diff(np.r_[starts, len(group)]))
+def _wald(areas: Floats, covariances: Floats) -> Floats:
+    """The squared distance (D,) of areas (D, G) from their best common value, in units of error."""
+    ones = np.ones_like(areas)
+    held = covariances + 1e-12 * np.eye(areas.shape[1])
+    by_ones, by_areas = np.moveaxis(np.linalg.solve(held, np.stack([ones, areas], axis=2)), 2, 0)
+    squares = (areas * by_areas).sum(axis=1)
+    common = (ones * by_areas).sum(axis=1) ** 2 / (ones * by_ones).sum(axis=1)
+    return np.asarray(squares - common)
 
 
 def _members(patients: Patients, movable: Bools) -> list[Ints]:
@@ -188,13 +217,3 @@ def _members(patients: Patients, movable: Bools) -> list[Ints]:
         np.flatnonzero(movable & (patients.stratum == s)) for s in np.unique(patients.stratum)
     )
     return [inside for inside in strata if len(inside) > 1]
-
-
-def _patients_of(judged: Judged, groups: Ints, inside: Bools) -> Ints:
-    """How many patients of each group have an image for which `inside` (n,) holds (G,)."""
-    pairs = np.unique(np.stack([groups[inside], judged.patients.of_image[inside]]), axis=1)
-    return np.bincount(pairs[0], minlength=int(groups.max()) + 1)
-
-
-def _unbiased(n: Ints) -> Floats:
-    return np.sqrt(n / np.maximum(n - 1, 1))

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import norm
 
 from pellucid.errors import PredictionsError
 from pellucid.evaluation.comparing.multiplicity import holm
@@ -25,6 +24,7 @@ from pellucid.evaluation.judged import Judged
 from pellucid.evaluation.measures.averages import AVERAGES
 from pellucid.evaluation.measures.metrics import Ranking
 from pellucid.evaluation.predictions import PROBABILITY, check_predictions
+from pellucid.evaluation.uncertainty.distributions import normal_share
 from pellucid.evaluation.uncertainty.figures import Evidence
 from pellucid.evaluation.uncertainty.intervals import percentile_interval, resample
 from pellucid.evaluation.uncertainty.statistic import ALL, Statistic
@@ -220,7 +220,7 @@ def _p_value(change: dict[str, Any], spread: Floats) -> float:
     """Two-sided, by the bootstrap's standard error; NaN where the change has no interval."""
     if change["low"] is None:
         return float("nan")
-    return float(2 * norm.sf(abs(change["value"]) / float(np.std(spread))))
+    return float(2 * normal_share(-abs(change["value"]) / float(np.std(spread))))
 
 
 def _costliest(corruptions: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
 
 from pellucid.errors import UsageError
 from pellucid.evaluation.judged import Judged
+from pellucid.evaluation.uncertainty.distributions import student_quantile
 from pellucid.evaluation.uncertainty.proportions import share_interval, wilson
 from pellucid.evaluation.uncertainty.resampled import (
     CONFIDENCE,
@@ -175,5 +175,5 @@ def _mean(means: Floats) -> Figure:
     error = float(means.std(ddof=1)) / math.sqrt(n)
     if error == 0:
         return without_interval(value, "every patient has the same value")
-    reach = float(student.ppf(0.5 + CONFIDENCE / 2, n - 1)) * error
+    reach = student_quantile(0.5 + CONFIDENCE / 2, n - 1) * error
     return interval_figure(value, (value - reach, value + reach, f"Student's t over {n} patients"))

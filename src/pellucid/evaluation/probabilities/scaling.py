@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import expit, softmax
 
 from pellucid.errors import UsageError
@@ -89,6 +88,8 @@ def fit_scaling(validation: Judged, method: Method = "temperature") -> tuple[Sca
 
 def _fit_temperature(logs: Floats, codes: Ints) -> tuple[dict[str, float], str]:
     """The log-loss is convex in 1/T, so that its only minimum is where its slope crosses zero."""
+    from scipy.optimize import brentq  # slow to load
+
     true = logs[np.arange(len(codes)), codes]
 
     def slope(cold: float) -> float:

@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
 from scipy.special import expit, logit
-from scipy.stats import norm, rankdata
-from scipy.stats import t as student
+
+from pellucid.evaluation.uncertainty.distributions import (
+    normal_quantile,
+    normal_share,
+    student_quantile,
+)
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -78,12 +81,24 @@ def placement_values(scores: Floats, is_class: Bools) -> Floats:
     `scores` (M, n), `is_class` (n,). Source: Sun and Xu 2014, by three midrank passes.
     """
     placements = np.empty(scores.shape)
-    among_all = rankdata(scores, axis=1)
+    among_all = _midranks(scores)
     for inside, rightly in ((is_class, 1.0), (~is_class, -1.0)):
-        among_own = rankdata(scores[:, inside], axis=1)
+        among_own = _midranks(scores[:, inside])
         below = (among_all[:, inside] - among_own) / (~inside).sum()
         placements[:, inside] = below if rightly > 0 else 1.0 - below
     return placements
+
+
+def _midranks(scores: Floats) -> Floats:
+    """The rank of each score (M, n) in its row, from 1; equal scores share the mean of theirs."""
+    ranks = np.empty(scores.shape)
+    for row, values in zip(ranks, scores, strict=True):
+        order = np.argsort(values)
+        ranked = values[order]
+        starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
+        ends = np.r_[starts[1:], len(ranked)]
+        row[order] = np.repeat((starts + 1 + ends) / 2, ends - starts)
+    return ranks
 
 
 def _covariance(residuals: Floats, is_class: Bools, patient: Ints) -> Floats:
@@ -117,7 +132,7 @@ def logit_interval(
     """
     if not (variance > 0 and 0 < value < 1 and degrees > 0):
         return float("nan"), float("nan")
-    quantile = student.ppf(0.5 + confidence / 2, degrees)
+    quantile = student_quantile(0.5 + confidence / 2, degrees)
     reach = quantile * np.sqrt(variance) / (value * (1 - value))
     return float(expit(logit(value) - reach)), float(expit(logit(value) + reach))
 
@@ -133,7 +148,9 @@ def newcombe_interval(
     >>> newcombe_interval(1.0, 20, 20)
     (0.8986681357635511, 1.0)
     """
-    z = float(norm.ppf(0.5 + confidence / 2))
+    from scipy.optimize import brentq  # seldom needed, and slow to load
+
+    z = float(normal_quantile(0.5 + confidence / 2))
     middle = (n_positive + n_negative) / 2 - 1
 
     def surprise(area: float) -> float:
@@ -166,7 +183,7 @@ def paired_delong(
         return PairedDelong(difference, *(float("nan"),) * 4)
     error = float(np.sqrt(variance))
     z = difference / error
-    reach = float(norm.ppf(0.5 + confidence / 2)) * error
+    reach = float(normal_quantile(0.5 + confidence / 2)) * error
     return PairedDelong(
-        difference, difference - reach, difference + reach, z, float(2 * norm.sf(abs(z)))
+        difference, difference - reach, difference + reach, z, float(2 * normal_share(-abs(z)))
     )

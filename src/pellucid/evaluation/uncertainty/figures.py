@@ -181,7 +181,7 @@ class Evidence:
 
     @cached_property
     def _drawn(self) -> Values:
-        return resample(self._statistic.ranks, self._judged.patients, *self._draw)
+        return resample(self._statistic.points, self._judged.patients, *self._draw)
 
     def _images(self, inside: Bools) -> Ints:
         """How many of these images (n,) each patient has (n_patients,)."""

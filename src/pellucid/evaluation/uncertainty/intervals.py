@@ -18,8 +18,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
-from scipy.stats import norm
-from scipy.stats import t as student
+
+from pellucid.evaluation.uncertainty.distributions import (
+    normal_quantile,
+    normal_share,
+    student_quantile,
+)
 
 Key = TypeVar("Key")
 Floats = npt.NDArray[np.float64]
@@ -147,12 +151,12 @@ def bca_interval(
         return float("nan"), float("nan")
     n = len(defined)
     below = ((defined < plain).sum() + 0.5 * (defined == plain).sum()) / n
-    bias = float(norm.ppf(np.clip(below, 0.5 / n, 1 - 0.5 / n)))
+    bias = float(normal_quantile(np.clip(below, 0.5 / n, 1 - 0.5 / n)))
     pull = left_out.mean() - left_out
     total = float((pull**2).sum()) ** 1.5
     acceleration = float((pull**3).sum()) / (6 * total) if total > 0 else 0.0
-    z = bias + norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
-    low, high = np.quantile(defined, norm.cdf(bias + z / (1 - acceleration * z)))
+    z = bias + normal_quantile([(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(defined, normal_share(bias + z / (1 - acceleration * z)))
     return float(low), float(high)
 
 
@@ -171,7 +175,7 @@ def jackknife_interval(
         return float("nan"), float("nan")
     n = len(moved)
     error = np.sqrt((n - 1) / n * ((moved - moved.mean()) ** 2).sum())
-    reach = student.ppf(0.5 + confidence / 2, degrees) * error
+    reach = student_quantile(0.5 + confidence / 2, degrees) * error
     if not reach > 0:
         return float("nan"), float("nan")
     return float(back(middle - reach)), float(back(middle + reach))

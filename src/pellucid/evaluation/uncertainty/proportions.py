@@ -15,8 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, norm
-from scipy.stats import t as student
+
+from pellucid.evaluation.uncertainty.distributions import (
+    beta_quantile,
+    normal_quantile,
+    student_quantile,
+)
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[Any]
@@ -28,7 +32,7 @@ def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, flo
     >>> wilson(0.8, 10)
     (0.4901624715366418, 0.9433178485456248)
     """
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = float(normal_quantile(0.5 + confidence / 2))
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(middle - reach, 0.0), min(middle + reach, 1.0)
@@ -41,8 +45,8 @@ def clopper_pearson(hits: float, n: float, confidence: float = 0.95) -> tuple[fl
     (0.6915028921812392, 1.0)
     """
     tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits > 0 else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    low = beta_quantile(tail, hits, n - hits + 1) if hits > 0 else 0.0
+    high = beta_quantile(1 - tail, hits + 1, n - hits) if hits < n else 1.0
     return low, high
 
 
@@ -81,7 +85,7 @@ def effective_size(
         scarcer = min(kish_size(hits), kish_size(sizes - hits))
         degrees = min(degrees, max(scarcer, 2.0))
     tail = 0.5 + confidence / 2
-    return size * float(student.ppf(tail, n - 1) / student.ppf(tail, degrees)) ** 2
+    return size * (student_quantile(tail, n - 1) / student_quantile(tail, degrees)) ** 2
 
 
 def share_interval(

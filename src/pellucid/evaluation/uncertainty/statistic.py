@@ -71,9 +71,9 @@ class Statistic:
             together |= self._scores(weights)
         return self._owned(by_class) | {(ALL, name): row for name, row in together.items()}
 
-    def ranks(self, weights: Floats) -> Values:
-        """The metrics of ranks alone: what the bootstrap is needed for."""
-        return self._owned(self._ranks(weights)) if self._ranks else {}
+    def points(self, weights: Floats) -> Values:
+        """Sensitivity at a wanted specificity and the reverse: what the bootstrap is needed for."""
+        return self._owned(self._ranks.points(weights)) if self._ranks else {}
 
     def _owned(self, by_class: dict[str, Floats]) -> Values:
         return {
