@@ -87,7 +87,7 @@ def _check_picture(name: str, shape: tuple[int, ...], max_pixels: int) -> None:
 def _image(name: str, stored: Array, source: tuple[str, int], asked: Asked) -> Image:
     kind, frames = source
     shown, window = lay_window(stored, 8 * stored.dtype.itemsize, asked.window)
-    pixels = without_alpha(channels_first(unit_range(name, shown)))
+    pixels = without_alpha(unit_range(name, channels_first(shown)))
     facts: Facts = {
         "format": kind,
         "width": pixels.shape[2],

@@ -12,11 +12,13 @@ import threading
 import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pydicom
+from pydicom.datadict import tag_for_keyword
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -73,8 +75,14 @@ class Header:
 
     def get(self, keyword: str, default: Any = None) -> Any:
         """The value of an element of the main dataset, or `default` when absent or empty."""
+        if tag_for_keyword(keyword) not in self._present:  # most are absent, and pydicom is slow
+            return default
         value = self.elements.get(keyword)
         return default if value is None or value == "" else value
+
+    @cached_property
+    def _present(self) -> frozenset[int]:
+        return frozenset(int(tag) for tag in self.elements.keys())  # noqa: SIM118  its elements
 
     @property
     def frames(self) -> int:
@@ -269,7 +277,7 @@ def header_facts(header: Header) -> Facts:
         "transfersyntaxuid": syntax_name(header.syntax),
     }
     for keyword in FACT_KEYWORDS:
-        value = plain_text(header.elements.get(keyword))
+        value = plain_text(header.get(keyword))
         if value:
             facts[keyword.lower()] = value
     years = age_in_years(str(facts.get("patientage", "")))

@@ -149,8 +149,9 @@ def _resized(plane: FloatArray, height: int, width: int) -> FloatArray:
 
 def _to_bytes(plane: FloatArray) -> ByteArray:
     """Round [0, 1] to the nearest of 0 to 255."""
-    scaled = plane * np.float32(255) + np.float32(0.5)
-    return cast(ByteArray, np.clip(scaled, 0, 255).astype(np.uint8))
+    scaled = plane * np.float32(255)
+    scaled += np.float32(0.5)
+    return cast(ByteArray, np.clip(scaled, 0, 255, out=scaled).astype(np.uint8))
 
 
 def _plain(error: ValidationError, known: list[str]) -> PlanError:

@@ -44,7 +44,7 @@ def read_raster(file: BinaryIO, name: str, kind: str, asked: Asked) -> Image:
     bits = _bit_depth(picture, kind, file)
     stored = _decode_png16(file) if kind == "PNG" and bits == 16 else _decode(picture)
     shown, window = lay_window(stored, bits, asked.window)
-    pixels = without_alpha(channels_first(unit_range(name, shown)))
+    pixels = without_alpha(unit_range(name, channels_first(shown)))
     pixels = oriented(pixels, int(picture.getexif().get(ORIENTATION, 1)))
     return Image(pixels, _facts(picture, kind, bits, pixels) | windowed(window))
 

@@ -40,7 +40,7 @@ def read_tiff(file: BinaryIO, name: str, asked: Asked) -> Image:
         _check_layout(name, page)
         stored = _without_palette(page, _samples_last(page))
         shown, window = lay_window(stored, int(page.bitspersample), asked.window)
-        pixels = channels_first(unit_range(name, _full_scale(page, shown)))
+        pixels = unit_range(name, channels_first(_full_scale(page, shown)))
         mode = _MODES.get(page.photometric.name, "RGB")
         if page.photometric == PHOTOMETRIC.MINISWHITE:
             pixels[:1] = 1 - pixels[:1]
