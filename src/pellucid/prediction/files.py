@@ -7,18 +7,17 @@ computes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from pellucid.errors import ReadError, UsageError
 from pellucid.prediction.decoding import decode_ahead
-from pellucid.prediction.engines import open_engine
+from pellucid.prediction.engines import OpenedModel, open_engine
 from pellucid.prediction.tables import tabulate_unlabelled
 
 if TYPE_CHECKING:
@@ -45,8 +44,15 @@ def predict(
     """
     opened = open_engine(model, engine, precision)
     paths = list_image_files([images] if isinstance(images, str | os.PathLike) else images)
+    return predict_files(opened, paths, progress)
+
+
+def predict_files(
+    opened: OpenedModel, paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
+) -> tuple[pd.DataFrame, list[ReadError]]:
+    """`predict` for an engine that is open already, as a server keeps it."""
     names: list[str] = []
-    logits: list[npt.NDArray[np.float32]] = []
+    logits = [np.zeros((0, opened.task.n_logits), dtype=np.float32)]
     failures: list[ReadError] = []
     with closing(decode_ahead(paths, opened.preprocessing, FILES_AT_ONCE)) as batches:
         for batch in batches:
@@ -56,9 +62,7 @@ def predict(
                 logits.append(opened.compute(batch.pixels))
             if progress:
                 progress(len(names) + len(failures), len(paths))
-    n_logits = opened.task.n_logits
-    found = np.concatenate(logits) if logits else np.zeros((0, n_logits), dtype=np.float32)
-    table = tabulate_unlabelled(names, found, opened.task)
+    table = tabulate_unlabelled(names, np.concatenate(logits), opened.task)
     table.attrs = {"engine": opened.name, "precision": opened.precision}
     return table, failures
 
