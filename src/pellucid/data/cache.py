@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,12 +163,16 @@ def _build(job: _Job, workers: int | None, progress: Progress | None) -> None:
 
 def _decoded(job: _Job, rows: list[int], workers: int) -> Generator[Row]:
     """Decode rows in threads, in order, a few dozen ahead; an interruption stops at once."""
-    ahead = 32 * workers
+    waiting: deque[Future[Row]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         with quiet_decoders():  # around all threads, so that the warning filters change once
-            for start in range(0, len(rows), ahead):
-                yield from pool.map(lambda row: _decode(row, job), rows[start : start + ahead])
+            for row in rows:
+                waiting.append(pool.submit(_decode, row, job))
+                if len(waiting) > 32 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -193,9 +198,7 @@ def _measured(path: str, image: Image) -> Facts:
 
 def _open(home: Path) -> PixelCache:
     reasons = pixel_store.load_reasons(home)
-    pixels, views = (
-        np.load(home / name, mmap_mode="r", allow_pickle=False) for name in pixel_store.ARRAYS
-    )
+    pixels, views = (pixel_store.map_rows(home / name) for name in pixel_store.ARRAYS)
     readable = np.ones(len(pixels), dtype=bool)
     readable[list(reasons)] = False
     facts = pd.read_parquet(home / "facts.parquet")
