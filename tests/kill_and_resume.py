@@ -29,7 +29,8 @@ def train(images: Path, out: Path) -> None:
     loop.SAVE_EVERY_S = 0.0
     dataset = read_dataset(images, patient_pattern=PATTERN)
     quiet = Progress(quiet=True)
-    pipeline.train(dataset, out, settings={**QUICK, "epochs": 12}, resume=True, progress=quiet)
+    settings = {**QUICK, "epochs": 12}
+    pipeline.train(dataset, out, settings=settings, resume=True, explain=False, progress=quiet)
 
 
 def session(images: Path, out: Path, epochs: int | None, delay: float = 0.0) -> bool:

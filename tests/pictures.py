@@ -35,6 +35,8 @@ QUICK = {
     "batch_size": 8,
     "learning_rate": 0.01,
 }
+NETWORK_ALONE = {"baseline": False, "robustness": False, "explain": False}
+NETWORK_ALONE_OPTIONS = [f"--no-{name}" for name in NETWORK_ALONE]
 QUICK_OPTIONS = [
     option
     for key, value in {**QUICK, "blocks": BLOCKS}.items()

@@ -11,9 +11,10 @@ import pytest
 
 from cli import pellucid
 from pellucid.data.split import split_digest
-from pictures import PATTERN, QUICK_OPTIONS, draw_folder
+from pictures import NETWORK_ALONE_OPTIONS, PATTERN, QUICK_OPTIONS, draw_folder
 
-OPTIONS = ["--patient-pattern", PATTERN, *QUICK_OPTIONS, "--set", "epochs=1"]
+BRIEF = [*QUICK_OPTIONS, *NETWORK_ALONE_OPTIONS, "--set", "epochs=1"]
+OPTIONS = ["--patient-pattern", PATTERN, *BRIEF]
 
 
 @pytest.fixture
@@ -66,8 +67,8 @@ def test_split_audit_train_and_evaluate_agree_on_who_is_where(images: Path, tmp_
     assert sum(len(part) for part in of_first) == table["patient_id"].nunique()
 
     out = tmp_path / "run"
-    options = ["--split-column", "split_2", "--label-column", "label", *QUICK_OPTIONS]
-    answer = pellucid("train", manifest, "--out", out, *options, "--set", "epochs=1")
+    options = ["--split-column", "split_2", "--label-column", "label", *BRIEF]
+    answer = pellucid("train", manifest, "--out", out, *options)
     assert answer.code == 0, answer.err
     index = pd.read_csv(out / "index.csv", dtype=str)
     assert set(index.loc[index["split"] == "test", "patient_id"]) == of_first[1]
@@ -115,7 +116,7 @@ def test_shared_patients_are_allowed_by_code_as_by_option(images: Path, tmp_path
     table.loc[test, "split"] = "train"
     table.to_csv(tmp_path / "s.csv", index=False)
     out = tmp_path / "run"
-    options = [*QUICK_OPTIONS, "--set", "epochs=1", "--label-column", "label"]
+    options = [*BRIEF, "--label-column", "label"]
     words = ["train", tmp_path / "s.csv", "--out", out, *options]
     assert pellucid(*words).code == 2
     answer = pellucid(*words, "--allow", "shared_patients")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,11 +19,29 @@ from safetensors.numpy import load_file
 import pellucid as package
 from cli import pellucid
 from pellucid.bundle import load_bundle
+from pellucid.classical import baseline, classification
+from pellucid.classical.candidates import CANDIDATES
 from pellucid.errors import BundleError, UsageError
 from pellucid.progress import Progress
-from pictures import PATTERN, QUICK, QUICK_OPTIONS, draw_folder
+from pictures import (
+    NETWORK_ALONE,
+    NETWORK_ALONE_OPTIONS,
+    PATTERN,
+    QUICK,
+    QUICK_OPTIONS,
+    draw_folder,
+)
 
 QUIET = Progress(quiet=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fewer_candidates() -> Iterator[None]:
+    """Two classifiers of the baseline are enough here; the killed runs below fit all of them."""
+    fit, chosen = classification.fit_classifier, [CANDIDATES[1], CANDIDATES[5]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baseline, "fit_classifier", partial(fit, candidates=chosen))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +118,8 @@ def test_neither_is_made_when_not_wanted(images: Path, tmp_path: Path) -> None:
         package.read_dataset(images, patient_pattern=PATTERN),
         tmp_path / "run",
         settings={**QUICK, "epochs": 1},
-        baseline=False,
-        robustness=False,
-        explain=False,
         progress=QUIET,
+        **NETWORK_ALONE,
     )
     assert not run.baseline.folder.exists()
     assert not run.robustness_path.exists()
@@ -235,7 +254,9 @@ def test_a_run_repeats_bit_for_bit_from_its_own_plan(
     run: Path, images: Path, tmp_path: Path
 ) -> None:
     dataset = package.read_dataset(images, patient_pattern=PATTERN, positive="ill")
-    again = package.train(dataset, tmp_path / "again", plan=run / "plan.yaml", progress=QUIET)
+    again = package.train(
+        dataset, tmp_path / "again", plan=run / "plan.yaml", progress=QUIET, **NETWORK_ALONE
+    )
     first = load_file(run / "bundle" / "weights.safetensors")
     second = load_file(again.bundle_path / "weights.safetensors")
     assert all((first[name] == second[name]).all() for name in first)
@@ -243,22 +264,15 @@ def test_a_run_repeats_bit_for_bit_from_its_own_plan(
 
 def test_resuming_a_finished_run_changes_nothing(images: Path, tmp_path: Path) -> None:
     dataset = package.read_dataset(images, patient_pattern=PATTERN)
+    resumed = {"resume": True, "progress": QUIET, **NETWORK_ALONE}
     for _ in range(2):
-        done = package.train(dataset, tmp_path / "run", settings=QUICK, resume=True, progress=QUIET)
+        done = package.train(dataset, tmp_path / "run", settings=QUICK, **resumed)
     assert len(pd.read_csv(done.folder / "history.csv")) == 3
     with pytest.raises(UsageError, match="keeps its plan"):
-        package.train(
-            dataset,
-            tmp_path / "run",
-            settings={**QUICK, "epochs": 9},
-            resume=True,
-            progress=QUIET,
-        )
+        package.train(dataset, tmp_path / "run", settings={**QUICK, "epochs": 9}, **resumed)
     (tmp_path / "other.yaml").write_text("epochs: 9\n")
     with pytest.raises(UsageError, match="keeps its plan"):
-        package.train(
-            dataset, tmp_path / "run", plan=tmp_path / "other.yaml", resume=True, progress=QUIET
-        )
+        package.train(dataset, tmp_path / "run", plan=tmp_path / "other.yaml", **resumed)
 
 
 @pytest.mark.slow
@@ -326,7 +340,7 @@ def test_given_splits_that_share_patients(images: Path, tmp_path: Path) -> None:
                 copy = tmp_path / "split" / split / label / path.name
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_bytes(path.read_bytes())
-    options = ["--patient-pattern", PATTERN, *QUICK_OPTIONS]
+    options = ["--patient-pattern", PATTERN, *QUICK_OPTIONS, *NETWORK_ALONE_OPTIONS]
     answer = pellucid("train", tmp_path / "split", "--out", tmp_path / "run", *options)
     assert answer.code == 2
     assert "p0" in answer.err
@@ -350,8 +364,8 @@ def test_a_users_own_transform(images: Path, tmp_path: Path) -> None:
 
     dataset = package.read_dataset(images, patient_pattern=PATTERN)
     settings = {**QUICK, "epochs": 1}
-    own = v2.Compose([Marked()])
-    package.train(dataset, tmp_path / "run", settings=settings, transform=own, progress=QUIET)
+    own = {"transform": v2.Compose([Marked()]), **NETWORK_ALONE}
+    package.train(dataset, tmp_path / "run", settings=settings, progress=QUIET, **own)
     assert len(calls) >= 30
 
 
@@ -359,31 +373,38 @@ def test_a_users_own_transform(images: Path, tmp_path: Path) -> None:
 def test_real_images_walk_the_same_way(shared_data: Path, tmp_path: Path, name: str) -> None:
     options = ["--merge", "normal_benign=normal+benign", "--positive", "malignant"]
     options += [*QUICK_OPTIONS, "--set", "image_size=16", "--set", "epochs=1"]
-    answer = pellucid("train", shared_data / name, "--out", tmp_path / "run", *options)
+    for folder in (shared_data / name).iterdir():
+        (tmp_path / name / folder.name).mkdir(parents=True)
+        for path in sorted(folder.iterdir())[::8]:
+            shutil.copy(path, tmp_path / name / folder.name / path.name)
+    answer = pellucid("train", tmp_path / name, "--out", tmp_path / "run", *options)
     assert answer.code == 0, answer.err
     assert "no patients known" in answer.err
     assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_a_wrong_option_does_not_cost_the_run_that_would_be_overwritten(
-    images: Path, tmp_path: Path
+    run: Path, images: Path, tmp_path: Path
 ) -> None:
-    dataset = package.read_dataset(images, patient_pattern=PATTERN)
-    done = package.train(dataset, tmp_path / "run", settings=QUICK, progress=QUIET)
-    before = done.report_path.read_bytes()
+    done = tmp_path / "run"
+    shutil.copytree(run, done)
+    before = (done / "report.html").read_bytes()
     wrong = ["--set", "network=vgg11", "--set", "image_size=16"]
-    options = ["--patient-pattern", PATTERN, "--overwrite", "--out", done.folder]
+    options = ["--patient-pattern", PATTERN, "--overwrite", "--out", done]
     assert pellucid("train", images, *options, *wrong).code == 2
-    assert done.report_path.read_bytes() == before
-    (done.folder / "leftover").touch()
-    assert pellucid("train", images, *options, *QUICK_OPTIONS).code == 0
-    assert not (done.folder / "leftover").exists()
+    assert (done / "report.html").read_bytes() == before
+    (done / "leftover").touch()
+    assert pellucid("train", images, *options, *QUICK_OPTIONS, *NETWORK_ALONE_OPTIONS).code == 0
+    assert (done / "report.html").read_bytes() != before
+    assert not (done / "leftover").exists()
+    assert not (done / "baseline").exists()
 
 
 def test_one_unreadable_image_in_a_hundred_is_set_aside_with_its_reason(tmp_path: Path) -> None:
     folder = draw_folder(tmp_path / "images", patients=26)
     (folder / "ill" / "p999_0.png").write_text("not a picture")
     options = ["--patient-pattern", PATTERN, "--out", tmp_path / "run", *QUICK_OPTIONS]
+    options += NETWORK_ALONE_OPTIONS
     answer = pellucid("train", folder, *options, "--strict")
     assert answer.code == 2
     assert not (tmp_path / "run").exists()
