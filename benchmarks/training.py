@@ -182,7 +182,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main() -> None:
     options = parse_options(__doc__ or "", rounds=3, add=add_options)
     if options.answer:
-        import pellucid.training.loop  # noqa: F401  before it says that it is ready
+        from pellucid.training import loop  # noqa: F401  before it says that it is ready
 
         answer_cases({"bare": bare, "pellucid": pellucid}[options.answer])
         return

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,8 @@ from pellucid.training.rules import steps_per_epoch
 
 FOR_ORDER, FOR_AUGMENTATION, FOR_NETWORK = 0, 1, 2
 Integers = npt.NDArray[np.int64]
+Batch = tuple[Tensor, Tensor]
+PIXELS_TOGETHER = 2**17
 _Made = TypeVar("_Made")
 
 
@@ -105,18 +108,39 @@ def normalise(images: Tensor, plan: Plan) -> Tensor:
 
 @dataclass(frozen=True)
 class BatchMaker:
-    """Makes the batch of one step: takes its rows, augments them and normalises them."""
+    """Makes the batches of an epoch: takes their rows, augments them and normalises them.
+
+    Small images are made several batches at a time, since they take less time to change than
+    torch takes to be told so.
+    """
 
     data: TrainingData
     plan: Plan
     augment: Augmentation
     device: torch.device
 
-    def __call__(self, rows: Integers, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Images (n, C, H, W), as the network takes them, and codes (n, n_targets)."""
-        images, codes = gather(self.data, rows, self.device)
+    def epoch(self, epoch: int, first: int, ahead: int) -> Iterator[Batch]:
+        """The batches of an epoch from step `first` on; see `made_ahead`.
+
+        Each is images (n, C, H, W), as the network takes them, and codes (n, n_targets).
+        """
+        batches = draw_batches(self.data.train, self.plan, epoch)
+        pixels = self.plan.batch_size * self.plan.channels * self.plan.image_size**2
+        together = max(1, PIXELS_TOGETHER // pixels)
+        start = first - first % together
+        jobs = [
+            (batches[step : step + together], epoch, step)
+            for step in range(start, len(batches), together)
+        ]
+        made = made_ahead(self._make, jobs, ahead)
+        return islice(chain.from_iterable(made), first - start, None)
+
+    def _make(self, batches: list[Integers], epoch: int, step: int) -> list[Batch]:
+        images, codes = gather(self.data, np.concatenate(batches), self.device)
         images = self.augment(images, generator_for(self.plan.seed, epoch, step))
-        return normalise(images, self.plan), codes
+        sizes = [len(rows) for rows in batches]
+        images = normalise(images, self.plan)
+        return list(zip(torch.split(images, sizes), torch.split(codes, sizes), strict=True))
 
 
 def made_ahead(

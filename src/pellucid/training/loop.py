@@ -35,9 +35,7 @@ from pellucid.training.batches import (
     TrainingData,
     check_data,
     data_key,
-    draw_batches,
     gather,
-    made_ahead,
     normalise,
     seed_for,
 )
@@ -55,6 +53,7 @@ from pellucid.training.device import choose_device, own_randomness, place, preci
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.loss import Loss, build_loss, count_classes
 from pellucid.training.optimiser import AVERAGE_EVERY, Optimiser, clip_factor, update_average
+from pellucid.training.rules import steps_per_epoch
 from pellucid.training.schedule import epochs_planned, is_out_of_time, learning_rate
 from pellucid.training.stopping import Interruption, best_epoch, is_exhausted
 
@@ -100,27 +99,24 @@ def train(
     `score(codes, logits)` judges the validation images, better when high. `transform` replaces the
     plan's augmentation. Writes `run/history.csv` and `run/checkpoints/`; with `resume` it goes on
     from there. Raises `TrainingError` for a loss that is not finite and for a full disk; after
-    ctrl-C it saves, then raises `KeyboardInterrupt`. A batch is augmented on a thread of its own
-    while the network computes the one before.
+    ctrl-C it saves, then raises `KeyboardInterrupt`.
     """
     check_data(data, plan)
     listener, device = listener or Listener(), choose_device(plan)
     augment = build_augmentation(plan.augmentation, plan.augmentation_strength, transform)
-    make_batch = BatchMaker(data, plan, augment, device)
+    make_batches, ahead = BatchMaker(data, plan, augment, device), 0
     loss_of = build_loss(plan, data.task, count_classes(data.task, data.codes[data.train]))
     state = _start(classifier, plan, data, run, resume, device)
     at, clock = state.at, _Clock(listener.clock, state.at.elapsed)
     with Interruption() as interruption, own_randomness(device), _small_maps_fast(state):
         while not at.stopped_because:
             classifier.train()
-            batches, began = draw_batches(data.train, plan, at.epoch), clock()
-            jobs = [(rows, at.epoch, step) for step, rows in enumerate(batches)][at.step :]
-            # A user's transform draws from torch's one random state, so it waits for its turn.
-            for images, codes in made_ahead(make_batch, jobs, ahead=0 if transform else 2):
+            steps, began = steps_per_epoch(len(data.train), plan.batch_size), clock()
+            for images, codes in make_batches.epoch(at.epoch, at.step, ahead):
                 if at.step and is_out_of_time(plan, clock(), *_expected(at, data)):
                     break
                 # The rate of the middle of the step: neither the first nor the last one is 0.
-                at.rate = learning_rate(plan, at.epoch + (at.step + 0.5) / len(batches), began)
+                at.rate = learning_rate(plan, at.epoch + (at.step + 0.5) / steps, began)
 
                 torch.manual_seed(seed_for(plan.seed, at.epoch, at.step, FOR_NETWORK))  # dropout
                 with precision(plan, device):
@@ -132,11 +128,11 @@ def train(
                 norm = state.optimiser.gradient_norm() if plan.gradient_clip else 0.0
                 _check_finite("gradient", norm, at, plan)
                 state.optimiser.step(at.rate, at.steps, clip_factor(norm, plan))
+                if (at.steps + 1) % AVERAGE_EVERY == 0:
+                    _average(state, plan, min(AVERAGE_EVERY, at.step + 1))
 
                 at.count(loss.item() * len(codes), len(codes), clock() - began)
-                if at.steps % AVERAGE_EVERY == 0:
-                    _average(state, plan, min(AVERAGE_EVERY, at.step))
-                listener.step(at.step, len(batches), at.images / max(at.seconds, 1e-9))
+                listener.step(at.step, steps, at.images / max(at.seconds, 1e-9))
                 at.elapsed = clock()
                 if interruption.asked or clock.is_time_to_save(SAVE_EVERY_S):
                     clock.save(state, run)
@@ -145,7 +141,7 @@ def train(
                 began = clock()
             _average(state, plan, min(at.steps % AVERAGE_EVERY, at.step))
             row = _validate(state, plan, data, loss_of, score, clock)
-            _turn_epoch(state, row, plan, was_cut=at.step < len(batches))
+            _turn_epoch(state, row, plan, was_cut=at.step < steps)
             if at.stopped_because or interruption.asked or clock.is_time_to_save(0.0):
                 clock.save(state, run)
             save_history(at.rows, run)
@@ -188,8 +184,8 @@ def _small_maps_fast(state: State) -> Iterator[None]:
 def _average(state: State, plan: Plan, missed: int) -> None:
     """Bring the moving average up to date when it has missed steps."""
     if missed:
-        at = state.at
-        update_average(state.averaged, state.classifier, plan.moving_average, at.steps - 1, missed)
+        decay, step = plan.moving_average, state.at.steps
+        update_average(state.averaged, state.classifier, decay, step, missed)
 
 
 def _start(
