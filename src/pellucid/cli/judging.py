@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Judge predictions, also those of a model that Pellucid did not train."""
+    _on_one_thread()
     from pellucid import judging
     from pellucid.evaluation.document import describe_evaluation
 
@@ -84,6 +86,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare models on the same patients, by paired tests; says when it is within chance."""
+    _on_one_thread()
     from pellucid import judging
     from pellucid.evaluation.comparing.comparison import describe_comparison
 
@@ -161,6 +164,14 @@ def report(
 
     path = judging.report(run, external=external, others=tuple(compare or ()))
     print_json({"report": str(path)}) if as_json else typer.echo(path)
+
+
+def _on_one_thread() -> None:
+    """Judging multiplies thin matrices, for which threads wait longer than they work.
+
+    To be said before NumPy loads; whoever has set a number keeps it.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _asked(

@@ -83,20 +83,20 @@ class ProbabilityScores:
         terms = [np.ones(len(codes)), brier_terms(probabilities, codes)]
         terms += [log_loss_terms(probabilities, codes)]
         totals = [np.bincount(columns, term, minlength=n_columns) for term in terms]
-        self._means = np.stack(totals, axis=1)
-        self._equal = _gaps(gap, equal_bins(claimed), columns, n_columns)
-        self._equal_mass = _gaps(gap, equal_mass_bins(claimed), columns, n_columns)
+        equal = _gaps(gap, equal_bins(claimed), columns, n_columns)
+        equal_mass = _gaps(gap, equal_mass_bins(claimed), columns, n_columns)
+        self._sums = np.hstack([np.stack(totals, axis=1), equal, equal_mass])
 
     def __call__(self, weights: Floats) -> dict[str, Floats]:
         """Each metric (B,) for weights (B, n), or (B, P) with owners; NaN where nothing weighs."""
-        total, brier, log_loss = (weights @ self._means).T
+        sums = weights @ self._sums
+        total, brier, log_loss = sums[:, :3].T
+        gaps = np.abs(sums[:, 3:]).reshape(len(sums), 2, N_BINS).sum(axis=2)
         return {
             "brier": ratio(brier, total),
             "log_loss": ratio(log_loss, total),
-            "calibration_error": ratio(np.abs(weights @ self._equal).sum(axis=1), total),
-            "adaptive_calibration_error": ratio(
-                np.abs(weights @ self._equal_mass).sum(axis=1), total
-            ),
+            "calibration_error": ratio(gaps[:, 0], total),
+            "adaptive_calibration_error": ratio(gaps[:, 1], total),
         }
 
 

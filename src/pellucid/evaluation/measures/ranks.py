@@ -11,6 +11,7 @@ interpolated); Zweig and Campbell 1993 (sensitivity at a wanted specificity, and
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,6 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Values = dict[str, Floats]
-Comparison = Callable[[Floats, Floats], Bools]
 
 
 class Ranking:
@@ -59,6 +59,10 @@ class Ranking:
         self.rest_above = np.searchsorted(others, mine, "left")
         self.class_above_rest = np.searchsorted(mine, others, "left")
         self.rest_above_rest = np.searchsorted(others, others, "left")
+        # Called with the first i of the class: the others down to their level. Called with no more
+        # than the first i of the others: the class's images above the next one.
+        self.rest_called = np.r_[0, self.rest_level]
+        self.class_called = np.r_[self.class_above_rest, len(mine)]
         self._unranked = bool(np.isnan(scores).any())
 
     def auroc(self, weights: Floats) -> Floats:
@@ -158,9 +162,9 @@ class RankSums:
         NaN where a class has no weight.
         """
         _check_wanted(wanted)
-        needed = _columns_before(self._true, (wanted - _ROUNDING) * self._all_true, np.less)
-        level = np.r_[0, self._ranking.rest_level]  # whoever is level with the last one is called
-        false = self._false[np.arange(len(needed)), level[needed.clip(max=len(level) - 1)]]
+        needed = _columns_before(self._true, (wanted - _ROUNDING) * self._all_true, "left")
+        called = self._ranking.rest_called[needed.clip(max=self._true.shape[1] - 1)]
+        false = self._false[np.arange(len(called)), called]
         specificity = ratio(self._all_false - false, self._all_false)
         return np.where(self._all_true > 0, specificity, np.nan)
 
@@ -172,9 +176,9 @@ class RankSums:
         """
         _check_wanted(wanted)
         most = (1 - wanted + _ROUNDING) * self._all_false
-        allowed = _columns_before(self._false, most, np.less_equal) - 1
-        above = np.r_[self._ranking.class_above_rest, len(self._ranking.of_class)]
-        true = self._true[np.arange(len(allowed)), above[allowed]]
+        allowed = _columns_before(self._false, most, "right") - 1
+        called = self._ranking.class_called[allowed]
+        true = self._true[np.arange(len(called)), called]
         return np.where(self._all_false > 0, ratio(true, self._all_true), np.nan)
 
 
@@ -220,15 +224,10 @@ def _weighed_precision(weights: Floats, true: Floats, false: Floats) -> Floats:
     return np.asarray(np.einsum("bm,bm->b", weights, false))
 
 
-def _columns_before(sums: Floats, limits: Floats, compare: Comparison) -> Ints:
-    """How many columns (B,) of rising rows (B, m) compare so with the row's limit, by bisection."""
-    rows = np.arange(len(sums))
-    low, high = np.zeros(len(sums), np.int64), np.full(len(sums), sums.shape[1], np.int64)
-    for _ in range(sums.shape[1].bit_length()):
-        middle = (low + high) // 2
-        before = compare(sums[rows, middle.clip(max=sums.shape[1] - 1)], limits) & (low < high)
-        low, high = np.where(before, middle + 1, low), np.where(before, high, middle)
-    return low
+def _columns_before(sums: Floats, limits: Floats, side: Literal["left", "right"]) -> Ints:
+    """How many columns (B,) of rising rows (B, m) lie below the row's limit, or up to it."""
+    found = [row.searchsorted(limit, side) for row, limit in zip(sums, limits, strict=True)]
+    return np.array(found, dtype=np.int64)
 
 
 def _points_of_both(of_class: Values) -> Values:

@@ -65,36 +65,55 @@ def _newton(offset: Floats, design: Floats, hits: Floats, totals: Floats) -> Flo
     `offset` (G,), `design` (G, D). NaN in the rows that do not settle. The fit to all rows at once
     is near that of each, so that they begin there.
     """
-    start = np.zeros(design.shape[1])
+    start = np.zeros((1, design.shape[1]))
     if len(hits) > 1:
-        start = _settle(offset, design, (hits.sum(axis=0)[None], totals.sum(axis=0)[None]), start)[
-            0
-        ]
-    start = np.nan_to_num(start)
+        pooled = hits.sum(axis=0)[None], totals.sum(axis=0)[None]
+        start = np.nan_to_num(_settle(offset, design, pooled, start))
+    lines = _first_step(offset, design, (hits, totals), start)
     size = max(1, _CELLS // len(offset))
-    blocks = [
-        _settle(offset, design, (hits[first : first + size], totals[first : first + size]), start)
-        for first in range(0, len(hits), size)
-    ]
-    return np.concatenate(blocks) if blocks else np.empty((0, design.shape[1]))
+    for first in range(0, len(hits), size):
+        block = slice(first, first + size)
+        lines[block] = _settle(offset, design, (hits[block], totals[block]), lines[block])
+    return lines
 
 
-def _settle(offset: Floats, design: Floats, counts: tuple[Floats, Floats], start: Floats) -> Floats:
-    """Newton's steps from `start` (D,) until the fits (b, D) to these hits and totals settle."""
+def _first_step(
+    offset: Floats, design: Floats, counts: tuple[Floats, Floats], start: Floats
+) -> Floats:
+    """Newton's step of every row from one start (1, D), where all have the same shares."""
     hits, totals = counts
-    first, second = np.triu_indices(design.shape[1])
-    products = design[:, first] * design[:, second]
-    reached, line = hits @ design, np.tile(start, (len(hits), 1))
+    shares = _logistic(start @ design.T + offset).T
+    gap = hits @ design - totals @ (shares * design)
+    return start + _held(_solve(totals @ (shares * (1 - shares) * _products(design)), gap))
+
+
+def _settle(offset: Floats, design: Floats, counts: tuple[Floats, Floats], lines: Floats) -> Floats:
+    """Newton's steps from these lines (b, D) until they fit these hits and totals."""
+    hits, totals = counts
+    reached, products, lines = hits @ design, _products(design), np.nan_to_num(lines)
     for _ in range(_STEPS):
-        shares = _logistic(line @ design.T + offset)
+        shares = _logistic(lines @ design.T + offset)
         expected = totals * shares
         gap = reached - expected @ design
-        step = _solve((expected * (1 - shares)) @ products, gap)
-        length = np.abs(step).max(axis=1, keepdims=True)
-        line += step * np.minimum(1.0, ratio(np.full_like(length, _LONGEST), length + 1e-300))
-        if not (length[:, 0] > _CLOSE * (1 + np.abs(line).max(axis=1))).any():
+        np.subtract(1, shares, out=shares)
+        step = _solve(np.multiply(expected, shares, out=shares) @ products, gap)
+        lines = lines + _held(step)
+        length = np.abs(step).max(axis=1)
+        if not (length > _CLOSE * (1 + np.abs(lines).max(axis=1))).any():
             break
-    return np.where(length <= 1e-6, line, np.nan)
+    return np.where(length[:, None] <= 1e-6, lines, np.nan)
+
+
+def _held(step: Floats) -> Floats:
+    """A step (b, D) whose largest part is at most `_LONGEST`."""
+    longest = np.abs(step).max(axis=1, keepdims=True)
+    return step * np.minimum(1.0, ratio(np.full_like(longest, _LONGEST), longest + 1e-300))
+
+
+def _products(design: Floats) -> Floats:
+    """The products of its columns (G, 1 or 3): the upper triangle of design·designᵀ at each x."""
+    first, second = np.triu_indices(design.shape[1])
+    return np.asarray(design[:, first] * design[:, second])
 
 
 def _logistic(z: Floats) -> Floats:

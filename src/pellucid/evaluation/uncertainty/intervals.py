@@ -79,8 +79,9 @@ def draw_weights(
     for size in _blocks(n_resamples, patients):
         weights = np.empty((size, patients.n))
         for inside in members:
-            even = np.full(len(inside), 1 / len(inside))
-            weights[:, inside] = generator.multinomial(len(inside), even, size=size)
+            drawn = generator.integers(len(inside), size=(size, len(inside)), dtype=np.uint32)
+            for row, patients_drawn in zip(weights, drawn, strict=True):
+                row[inside] = np.bincount(patients_drawn, minlength=len(inside))
         yield weights
 
 
