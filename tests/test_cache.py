@@ -314,6 +314,26 @@ def test_two_threads_make_one_cache(pictures: list[Path], tmp_path: Path, reads:
     np.testing.assert_array_equal(results[0].pixels, results[1].pixels)
 
 
+def test_the_last_whole_line_of_a_row_counts(tmp_path: Path) -> None:
+    lines = [
+        {"row": 1, "reason": "cut short"},
+        {"row": 0, "facts": {"grey": 1.5, "mode": "L"}},
+        {"row": 1, "facts": {"grey": 2.0}},
+        {"row": 0, "facts": {"mode": "RGB", "frames": 3}},
+        {"row": 2, "reason": "no picture"},
+    ]
+    written = "\n".join(json.dumps(line) for line in lines) + '\n{"row": 0, "facts": {"mo'
+    (tmp_path / "facts.jsonl").write_text(written)
+    pixel_store.complete(tmp_path, (3, 1, 8, 8))
+    facts = pd.read_parquet(tmp_path / "facts.parquet")
+    assert facts["mode"].tolist()[0] == "RGB"
+    assert facts["frames"].tolist()[0] == 3
+    assert facts["grey"].isna().tolist() == [True, False, True]
+    assert facts["mode"].isna().tolist() == [False, True, True]
+    assert len(facts) == 3
+    assert pixel_store.load_reasons(tmp_path) == {2: "no picture"}
+
+
 Usage = namedtuple("Usage", "total used free")
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pellucid.data import pixel_store
-from pellucid.data.pixel_store import map_rows, memory_bytes
+from pellucid.data import mapped_rows
+from pellucid.data.mapped_rows import map_rows, memory_bytes
 from pellucid.network.classifier import Block, NetworkSpec, build_classifier
 from pellucid.task import Target, Task
 from pellucid.training import loop
@@ -95,7 +95,7 @@ def test_rows_beyond_the_memory_are_the_same_rows(
     values = np.random.default_rng(0).integers(0, 256, (7, 1, 40, 40), dtype=np.uint8)
     np.save(tmp_path / "pixels.npy", values)
     usual = map_rows(tmp_path / "pixels.npy")
-    monkeypatch.setattr(pixel_store, "memory_bytes", lambda: 2 * values.nbytes - 1)
+    monkeypatch.setattr(mapped_rows, "memory_bytes", lambda: 2 * values.nbytes - 1)
     beyond = map_rows(tmp_path / "pixels.npy")
     assert type(usual) is np.memmap
     assert type(beyond) is not np.memmap
@@ -108,16 +108,16 @@ def test_a_row_that_is_not_there_is_an_error_beyond_the_memory_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     np.save(tmp_path / "pixels.npy", np.zeros((7, 1, 8, 8), np.uint8))
-    monkeypatch.setattr(pixel_store, "memory_bytes", lambda: 0)
+    monkeypatch.setattr(mapped_rows, "memory_bytes", lambda: 0)
     with pytest.raises(IndexError):
         map_rows(tmp_path / "pixels.npy")[np.array([2, 7])]
 
 
 def test_much_is_not_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "pixels.npy", np.zeros((7, 1, 8, 8), np.uint8))
-    monkeypatch.setattr(pixel_store, "memory_bytes", lambda: 0)
-    monkeypatch.setattr(pixel_store, "_ANNOUNCED_BYTES", 3 * 64)
-    monkeypatch.setattr(pixel_store.mmap, "MADV_WILLNEED", -1)  # which the system refuses
+    monkeypatch.setattr(mapped_rows, "memory_bytes", lambda: 0)
+    monkeypatch.setattr(mapped_rows, "_ANNOUNCED_BYTES", 3 * 64)
+    monkeypatch.setattr(mapped_rows.mmap, "MADV_WILLNEED", -1)  # which the system refuses
     rows = map_rows(tmp_path / "pixels.npy")
     assert rows[:4].shape == (4, 1, 8, 8)
     with pytest.raises(OSError, match="Invalid argument"):

@@ -24,6 +24,7 @@ import pandas as pd
 import platformdirs
 
 from pellucid.data import pixel_store
+from pellucid.data.mapped_rows import map_rows
 from pellucid.data.pixel_store import PixelStore, Row
 from pellucid.errors import DataError, ReadError
 from pellucid.images.image import Facts, Image, quiet_decoders
@@ -198,7 +199,7 @@ def _measured(path: str, image: Image) -> Facts:
 
 def _open(home: Path) -> PixelCache:
     reasons = pixel_store.load_reasons(home)
-    pixels, views = (pixel_store.map_rows(home / name) for name in pixel_store.ARRAYS)
+    pixels, views = (map_rows(home / name) for name in pixel_store.ARRAYS)
     readable = np.ones(len(pixels), dtype=bool)
     readable[list(reasons)] = False
     facts = pd.read_parquet(home / "facts.parquet")
