@@ -204,14 +204,14 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
+            self.close()
+            raise RuntimeError(f"{self._process.args} ended with {self._process.returncode}")
         return json.loads(line)
 
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        with self._process:  # closes its pipes and waits
+            pass
 
 
 def answer_cases(function: Callable[[Case], Any]) -> None:

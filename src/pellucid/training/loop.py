@@ -104,7 +104,7 @@ def train(
     check_data(data, plan)
     listener, device = listener or Listener(), choose_device(plan)
     augment = build_augmentation(plan.augmentation, plan.augmentation_strength, transform)
-    make_batches, ahead = BatchMaker(data, plan, augment, device), 0
+    make_batches = BatchMaker(data, plan, augment, device)
     loss_of = build_loss(plan, data.task, count_classes(data.task, data.codes[data.train]))
     state = _start(classifier, plan, data, run, resume, device)
     at, clock = state.at, _Clock(listener.clock, state.at.elapsed)
@@ -112,7 +112,7 @@ def train(
         while not at.stopped_because:
             classifier.train()
             steps, began = steps_per_epoch(len(data.train), plan.batch_size), clock()
-            for images, codes in make_batches.epoch(at.epoch, at.step, ahead):
+            for images, codes in make_batches.epoch(at.epoch, at.step, _ahead(device, transform)):
                 if at.step and is_out_of_time(plan, clock(), *_expected(at, data)):
                     break
                 # The rate of the middle of the step: neither the first nor the last one is 0.
@@ -179,6 +179,15 @@ class _Clock:
 def _small_maps_fast(state: State) -> Iterator[None]:
     with as_matrix_products(state.classifier), as_matrix_products(state.averaged):
         yield
+
+
+def _ahead(device: torch.device, transform: Callable[[Any], Any] | None) -> int:
+    """How many batches a thread makes before their turn.
+
+    None on a processor, where the network leaves no core idle and a thread beside it only makes it
+    wait; and none for a user's transform, which draws from torch's one random state.
+    """
+    return 2 if device.type == "cuda" and transform is None else 0
 
 
 def _average(state: State, plan: Plan, missed: int) -> None:
