@@ -60,6 +60,14 @@ def test_no_file_is_over_400_lines() -> None:
     assert {name: n for name, n in sizes.items() if n > 400} == {}
 
 
+def test_training_and_prediction_import_nothing_that_compiles() -> None:
+    code = (
+        "import sys, pellucid.training.loop, pellucid.network.classifier, pellucid.prediction; "
+        "assert not {'torchvision', 'torch._dynamo', 'sympy', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_evaluation_and_report_import_without_torch() -> None:
     code = (
         "import sys, pellucid.reporting.html, pellucid.evaluation.document, pellucid.data.index; "

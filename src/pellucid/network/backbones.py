@@ -1,7 +1,7 @@
 """Backbones: an image in, a feature map out, (n, channels, H, W) → (n, n_features, h, w).
 
-`plain` is made of blocks; VGG and ResNet are torchvision's, without pooling and classifier, so
-layer names such as `layer4.2.bn2` and published weights fit; `timm:NAME` is any convolutional
+`plain` is made of blocks; VGG and ResNet have torchvision's layers, without pooling and classifier,
+so names such as `layer4.2.bn2` and published weights fit; `timm:NAME` is any convolutional
 network of the timm package. No activation works in place: what a hook sees of a layer must still
 be that layer's output when the next one has run. This module knows no targets and loads no weights.
 """
@@ -12,22 +12,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet, vgg
 
 from pellucid.errors import MissingPackage, PlanError, did_you_mean
 from pellucid.network.layers import build_activation, build_convolution, build_norm, build_pooling
+from pellucid.network.residual import BasicBlock, Bottleneck, build_layer
 from pellucid.network.spec import RESNETS, STEM_POOLING_FROM, TIMM, VGGS, Block, NetworkSpec
 
-_VGG_PLANS = {"11": "A", "13": "B", "16": "D", "19": "E"}
+# How many convolutions stand before each of the five poolings; their channels.
+_VGG_DEPTHS = {"11": (1, 1, 2, 2, 2), "13": (2,) * 5, "16": (2, 2, 3, 3, 3), "19": (2, 2, 4, 4, 4)}
+_VGG_CHANNELS = (64, 128, 256, 512, 512)
 
 _RESET = (nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm, nn.PReLU)  # what else has parameters
 
-_RESNET_PLANS: dict[str, tuple[type[nn.Module], list[int]]] = {
-    "resnet18": (resnet.BasicBlock, [2, 2, 2, 2]),
-    "resnet34": (resnet.BasicBlock, [3, 4, 6, 3]),
-    "resnet50": (resnet.Bottleneck, [3, 4, 6, 3]),
-    "resnet101": (resnet.Bottleneck, [3, 4, 23, 3]),
-    "resnet152": (resnet.Bottleneck, [3, 8, 36, 3]),
+_RESNET_PLANS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
+    "resnet152": (Bottleneck, (3, 8, 36, 3)),
 }
 
 
@@ -77,17 +79,23 @@ class PlainBackbone(nn.Sequential):
 
 
 class VGGBackbone(nn.Module):
-    """The convolutional part of torchvision's VGG, under its name there, `features`.
+    """The convolutional part of VGG, under torchvision's name for it, `features`.
 
     Simonyan and Zisserman 2015, "Very deep convolutional networks".
     """
 
     def __init__(self, name: str, channels: int) -> None:
         super().__init__()
-        plan = _VGG_PLANS[name[3:5]]
-        self.features = vgg.make_layers(vgg.cfgs[plan], batch_norm=name.endswith("_bn"))
-        self.features[0] = _with_inputs(self.features[0], channels)
-        self.n_features = 512
+        layers: list[nn.Module] = []
+        n_in = channels
+        for depth, n in zip(_VGG_DEPTHS[name[3:5]], _VGG_CHANNELS, strict=True):
+            for _ in range(depth):
+                layers.append(nn.Conv2d(n_in, n, 3, padding=1))
+                layers += [nn.BatchNorm2d(n), nn.ReLU()] if name.endswith("_bn") else [nn.ReLU()]
+                n_in = n
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.n_features = n_in
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, H, W) → (n, 512, H // 32, W // 32)."""
@@ -95,24 +103,28 @@ class VGGBackbone(nn.Module):
         return y
 
 
-class ResNetBackbone(resnet.ResNet):  # type: ignore[misc]
-    """torchvision's ResNet without its pooling and classifier. He et al. 2016.
+class ResNetBackbone(nn.Module):
+    """ResNet without its pooling and classifier. He et al. 2016.
 
     With the small stem `conv1` is 3×3 with stride 1, and `maxpool` stays only from 33 pixels on:
     at 28 pixels the standard stem would leave one pixel for `layer4`.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
         block, depths = _RESNET_PLANS[spec.name]
-        super().__init__(block, depths)
-        self.n_features = int(self.fc.in_features)
-        del self.avgpool, self.fc
-        if spec.small_stem:
-            self.conv1 = nn.Conv2d(spec.channels, 64, 3, stride=1, padding=1, bias=False)
-            if spec.image_size < STEM_POOLING_FROM:
-                self.maxpool = nn.Identity()
-        else:
-            self.conv1 = _with_inputs(self.conv1, spec.channels)
+        kernel, stride = (3, 1) if spec.small_stem else (7, 2)
+        pools = not spec.small_stem or spec.image_size >= STEM_POOLING_FROM
+        self.conv1 = nn.Conv2d(spec.channels, 64, kernel, stride, padding=kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU()
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if pools else nn.Identity()
+        wide = block.expansion
+        self.layer1 = build_layer(block, 64, 64, 1, depths[0])
+        self.layer2 = build_layer(block, 64 * wide, 128, 2, depths[1])
+        self.layer3 = build_layer(block, 128 * wide, 256, 2, depths[2])
+        self.layer4 = build_layer(block, 256 * wide, 512, 2, depths[3])
+        self.n_features = 512 * wide
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, H, W) → (n, n_features, h, w)."""
@@ -177,18 +189,6 @@ def _check_feature_map(model: Any, spec: NetworkSpec) -> None:
         )
 
 
-def _with_inputs(convolution: nn.Conv2d, channels: int) -> nn.Conv2d:
-    """The same convolution for another number of input channels, with fresh weights."""
-    return nn.Conv2d(
-        channels,
-        convolution.out_channels,
-        convolution.kernel_size,  # type: ignore[arg-type]
-        stride=convolution.stride,  # type: ignore[arg-type]
-        padding=convolution.padding,  # type: ignore[arg-type]
-        bias=convolution.bias is not None,
-    )
-
-
 def _initialise(backbone: nn.Module) -> None:
     """Kaiming's initialisation that keeps the variance forward (He et al. 2015); biases 0.
 
@@ -200,7 +200,5 @@ def _initialise(backbone: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.ReLU):
-            module.inplace = False
         elif isinstance(module, _RESET):
             module.reset_parameters()
