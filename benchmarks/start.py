@@ -25,10 +25,11 @@ from PIL import Image
 from contest import Case, Contest, Worker, answer_cases, parse_options
 
 OURS, WORK = "the command", "the work itself"
+BARE, PANDAS, TORCH = "python -c pass", "import pandas", "import torch"
 OTHERS = {
-    "python -c pass": ["-c", "pass"],
-    "import pandas": ["-c", "import pandas"],
-    "import torch": ["-c", "import torch"],
+    BARE: ["-c", "pass"],
+    PANDAS: ["-c", "import pandas"],
+    TORCH: ["-c", "import torch"],
 }
 ROWS = 1000
 
@@ -70,7 +71,7 @@ def make_model(folder: Path) -> None:
 
 
 def make_cases(folder: Path) -> list[Case]:
-    """What is started, as words of the command line; the last word of `work` is done warm too."""
+    """What is started, as words of the command line, and `beside` which imports."""
     two, four = make_table(folder, ("no", "yes")), make_table(folder, ("a", "b", "c", "d"))
     make_model(folder)
     model, image = str(folder / "model"), str(folder / "image.png")
@@ -78,9 +79,20 @@ def make_cases(folder: Path) -> list[Case]:
     return [
         {"case": "--help", "words": ["--help"]},
         {"case": "--help, no bytecode", "words": ["--help"], "bytecode": False},
-        {"case": "evaluate, 2 classes", "words": ["evaluate", str(two)], "table": str(two)},
+        {
+            "case": "evaluate, 2 classes",
+            "words": ["evaluate", str(two)],
+            "table": str(two),
+            "beside": [PANDAS, TORCH],
+        },
         {"case": "evaluate, 4 classes", "words": ["evaluate", str(four)], "table": str(four)},
-        {"case": "predict, one image", "words": predict, "model": model, "image": image},
+        {
+            "case": "predict, one image",
+            "words": predict,
+            "model": model,
+            "image": image,
+            "beside": [TORCH],
+        },
     ]
 
 
@@ -120,29 +132,33 @@ def over_python(contest: Contest, cases: list[Case]) -> dict[str, float]:
     medians = {
         (case["case"], name): statistics.median(contest.values[case["case"], name])
         for case in cases
-        for name in (OURS, "python -c pass")
+        for name in (OURS, BARE)
     }
     return {
-        case["case"]: round(
-            medians[case["case"], OURS] - medians[case["case"], "python -c pass"], 4
-        )
+        case["case"]: round(medians[case["case"], OURS] - medians[case["case"], BARE], 4)
         for case in cases
     }
 
 
 def main() -> None:
-    options = parse_options(__doc__ or "", rounds=7)
+    options = parse_options(__doc__ or "", rounds=5)
     contest = Contest("Start", unit="s", better="low", ours=OURS)
     with tempfile.TemporaryDirectory() as name:
         cases, cache = make_cases(Path(name)), Path(name) / "bytecode"
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the worker's, as `evaluate` has it
         worker = Worker(sys.executable, Path(__file__), "--worker")
-        contest.enter(
-            OURS, lambda c: seconds(["-m", "pellucid", *c["words"]], cache, c.get("bytecode", True))
-        )
+
+        def start(arguments: list[str], case: Case) -> float:
+            return seconds(arguments, cache, case.get("bytecode", True))
+
+        contest.enter(OURS, lambda case: start(["-m", "pellucid", *case["words"]], case))
         contest.enter(WORK, worker)
         for other, arguments in OTHERS.items():
             contest.enter(
-                other, lambda c, words=arguments: seconds(words, cache, c.get("bytecode", True))
+                other,
+                lambda case, other=other, arguments=arguments: (
+                    start(arguments, case) if other in [BARE, *case.get("beside", [])] else None
+                ),
             )
         for case in cases:
             seconds(["-m", "pellucid", *case["words"]], cache)
