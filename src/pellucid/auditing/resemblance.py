@@ -223,7 +223,9 @@ def _compare(views: Views, rows: Rows, coarse: npt.NDArray[np.float16], pairs: R
 
 
 def _look_closely(views: Views, rows: Rows, pairs: Rows, warp: Floats) -> Floats:
-    first, second = (_close(views, rows[pairs[:, side]]) for side in (0, 1))
+    drawn, place = np.unique(pairs, return_inverse=True)  # a picture may stand in many pairs
+    close = _close(views, rows[drawn])
+    first, second = (close[place.reshape(pairs.shape)[:, side]] for side in (0, 1))
     return similarity(first, second, register(first, second, warp))
 
 
