@@ -154,7 +154,7 @@ def answer(folder: Path, engine: str, precision: str) -> None:
 
     def rate(case: Case) -> float:
         files, batch = sorted((folder / case["kind"]).iterdir()), case["batch"]
-        n = 4 * len(files) if precision == "bfloat16" else len(files)
+        n = 4 * len(files) if (engine, precision) == ("openvino", "bfloat16") else len(files)
         n = n if batch > 1 else n // 2
         paths = (files * 4)[:n]
 
