@@ -4,9 +4,8 @@
 
 The loop calls scikit-learn's functions on the rows of each resample. It is timed on few resamples
 and scaled to 2,000. Ours computes 34 figures on the same resamples, the loop's thirteen among them
-(the others: the other class's, likelihood ratios, calibration errors, sensitivity at a specificity).
-Both intervals are then compared at 1,000 images with all 2,000 resamples, each from draws of its
-own.
+(the other class's, likelihood ratios, calibration errors, sensitivity at a specificity).
+Both intervals are then compared at 1,000 images with all 2,000 resamples, each from its own draws.
 The second table is the whole of `pellucid evaluate` without a file, whose intervals are closed
 forms and jackknifes where these hold, in a process of its own with its peak memory.
 """
