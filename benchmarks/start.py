@@ -4,7 +4,8 @@
 
 Each is a process of its own; "the work itself" is the same function in a process that has done it
 before. Python keeps compiled bytecode, as it does unless it is told not to, in a folder of this
-benchmark; the first start of each command fills it and is not counted. One case is without any.
+benchmark; the first start of each command fills it and is not counted. In one case Python may keep
+none of it.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def make_cases(folder: Path) -> list[Case]:
     predict = ["predict", model, image, "--out", str(folder / "p.csv"), "--overwrite"]
     return [
         {"case": "--help", "words": ["--help"]},
-        {"case": "--help, no bytecode", "words": ["--help"], "bytecode": False},
+        {"case": "--help, no bytecode kept", "words": ["--help"], "bytecode": False},
         {
             "case": "evaluate, 2 classes",
             "words": ["evaluate", str(two)],
@@ -98,10 +99,9 @@ def make_cases(folder: Path) -> list[Case]:
 
 def seconds(arguments: list[str], cache: Path, bytecode: bool = True) -> float:
     """How long Python runs with these arguments."""
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(cache if bytecode else cache / "none")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    if not bytecode:
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    names = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment |= {names[1]: str(cache)} if bytecode else {names[0]: "1"}
     started = time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environment)
     return time.perf_counter() - started
