@@ -436,3 +436,28 @@ def test_the_command_says_who_computed(tmp_path: Path) -> None:
     answer = pellucid("predict", model, image, "--out", out, "--engine", "magic", "--overwrite")
     assert answer.code == 2
     assert "The engine is auto, torch, onnxruntime, openvino, got 'magic'" in answer.err
+
+
+SIGNALLED = """
+import gc, signal, sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+from explained_model import BINARY, SIDE, tiny_bundle
+from pellucid.prediction.engines import open_engine
+opened = open_engine(tiny_bundle(BINARY), "openvino", {precision!r})
+opened.compute(np.zeros((2, opened.preprocessing.channels, SIDE, SIDE), dtype=np.uint8))
+del opened
+gc.collect()
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="stacks for signals")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_ctrl_c_is_heard_after_openvino_has_gone(precision: str) -> None:
+    need("openvino")
+    script = SIGNALLED.format(tests=str(Path(__file__).parent), precision=precision)
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert run.stdout.splitlines()[-1] == "heard"

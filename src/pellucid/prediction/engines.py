@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -162,13 +163,24 @@ def _openvino(graph: bytes, precision: str) -> tuple[Compute, str]:
         "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
         "PERFORMANCE_HINT": "LATENCY",
     }
-    core = openvino.Core()
-    compiled = core.compile_model(core.read_model(graph), "CPU", hints)
+    # A thread that compiles gets from OpenVINO a stack for signals, whose memory is given back with
+    # the model: ctrl-C in that thread would then end Python without a word. So the main thread,
+    # which takes the signals, never calls it.
+    thread = ThreadPoolExecutor(1, "openvino")
+
+    def compile_here() -> Any:
+        core = openvino.Core()
+        return core.compile_model(core.read_model(graph), "CPU", hints)
+
+    compiled = thread.submit(compile_here).result()
     used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    request = compiled.create_infer_request()
+    request = thread.submit(compiled.create_infer_request).result()
+
+    def infer(pixels: Pixels) -> Logits:
+        return np.array(request.infer([np.ascontiguousarray(pixels)], share_inputs=True)[0])
 
     def compute(pixels: Pixels) -> Logits:
-        return np.array(request.infer([np.ascontiguousarray(pixels)], share_inputs=True)[0])
+        return thread.submit(infer, pixels).result()
 
     return compute, "bfloat16" if used == "bf16" else "float32"
 
