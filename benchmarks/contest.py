@@ -179,8 +179,8 @@ def draw(document: dict[str, Any], path: Path) -> None:
 class Worker:
     """A contestant's process: it gets a case as a line of JSON and answers with one.
 
-    `script` ends with `answer_cases(function)`, or does the same by itself where this module
-    cannot be imported. What the process prints besides goes to standard error.
+    `script` ends with `answer_cases(function)`; it finds this module whatever its environment has.
+    What the process prints besides goes to standard error.
     """
 
     def __init__(self, python: Path | str, script: Path, *arguments: str) -> None:
@@ -189,6 +189,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent)},
         )
 
         self._read()  # it has imported what it needs, and no longer takes time from others

@@ -29,7 +29,7 @@ from PIL import Image
 
 from contest import Case, Contest, Worker, answer_cases, parse_options
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "peers"))
 PEERS = {
     "torchvision, 0 workers": ("torchvision_loop.py", 0),

@@ -19,7 +19,9 @@ from fastai.vision.all import (
     aug_transforms,
 )
 from networks import build
-from pace import BATCH, Pace, answer_cases, train_until_enough
+from pace import BATCH, Pace, train_until_enough
+
+from contest import answer_cases
 
 
 class Counting(Callback):

@@ -25,8 +25,10 @@ from monai.transforms import (
     ScaleIntensityd,
 )
 from networks import build, place
-from pace import BATCH, Pace, answer_cases, train_until_enough
+from pace import BATCH, Pace, train_until_enough
 from torch.nn.functional import cross_entropy
+
+from contest import answer_cases
 
 warnings.filterwarnings("ignore")
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 from networks import build, place
-from pace import BATCH, Pace, answer_cases, train_until_enough
+from pace import BATCH, Pace, train_until_enough
 from timm.data import ImageDataset, create_loader
 from timm.optim import create_optimizer_v2
 from torch import nn
+
+from contest import answer_cases
 
 
 def measure(case: dict[str, Any]) -> float:

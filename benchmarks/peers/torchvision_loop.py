@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from networks import build, place
-from pace import BATCH, Pace, answer_cases, train_until_enough
+from pace import BATCH, Pace, train_until_enough
 from PIL import Image
 from torch import nn
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
+
+from contest import answer_cases
 
 
 def grey(path: str) -> Image.Image:
