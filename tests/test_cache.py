@@ -22,12 +22,13 @@ from PIL import Image as Picture
 
 from pellucid.data import cache as cache_module
 from pellucid.data import pixel_store
-from pellucid.data.cache import build_cache, cache_key, cache_root, check_readable
+from pellucid.data.cache import build_cache, cache_key, check_readable
 from pellucid.data.pixel_store import PixelStore
 from pellucid.errors import DataError
 from pellucid.images.image import Image
 from pellucid.images.preprocessing import Preprocessing, preprocess
 from pellucid.images.reading import read_image
+from pellucid.storage import cache_root
 
 PLAN = Preprocessing(image_size=8, channels=1)
 

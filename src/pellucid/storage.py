@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+def cache_root() -> Path:
+    """The folder of what can be made again: $PELLUCID_CACHE, or the user's cache folder."""
+    given = os.environ.get("PELLUCID_CACHE")
+    if given:
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("pellucid"))
+
+
 def write_bytes(path: Path, data: bytes) -> Path:
     """Replace `path` by `data` in one step, through a temporary file beside it.
 

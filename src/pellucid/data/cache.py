@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import platformdirs
 
 from pellucid.data import pixel_store
 from pellucid.data.mapped_rows import map_rows
@@ -32,6 +31,7 @@ from pellucid.images.measures import measure
 from pellucid.images.preprocessing import Preprocessing, preprocess
 from pellucid.images.reading import read_image, split_archive_path
 from pellucid.images.view import digest_of, view_of
+from pellucid.storage import cache_root
 
 if TYPE_CHECKING:
     from pellucid.data.index import Dataset
@@ -58,12 +58,6 @@ class PixelCache:
     reasons: dict[int, str]
     facts: pd.DataFrame
     folder: Path
-
-
-def cache_root() -> Path:
-    """The folder of what can be made again: $PELLUCID_CACHE, or the user's cache folder."""
-    given = os.environ.get("PELLUCID_CACHE")
-    return Path(given) if given else Path(platformdirs.user_cache_dir("pellucid"))
 
 
 def build_cache(

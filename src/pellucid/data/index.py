@@ -25,6 +25,7 @@ from pellucid.data.medmnist_sets import fetch_medmnist
 from pellucid.data.patients import fill_patients
 from pellucid.data.pseudonyms import Pseudonyms, load_pseudonyms
 from pellucid.errors import DataError, ReadError, UsageError, did_you_mean
+from pellucid.storage import cache_root
 from pellucid.task import Target, Task
 
 MANIFESTS = (".csv", ".tsv", ".parquet", ".pq")
@@ -218,7 +219,6 @@ def _list_phantoms(case: str, choices: Choices, progress: Report | None) -> tupl
             "No such phantom", f"phantom:{case}", did_you_mean(f"phantom:{case}", known)
         )
     from pellucid import __version__
-    from pellucid.data.cache import cache_root
     from pellucid.data.phantoms import PHANTOM_PATIENT_PATTERN, VERSION, write_phantoms
 
     choices.refuse(["patient_pattern"], "phantoms, which know their patients")

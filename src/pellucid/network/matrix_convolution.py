@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the customary name
 from torch import Tensor, nn
 
+from pellucid.network.formulas import output_size
+
 LARGEST = 2048  # output pixels of a batch, up to which the products were the faster way
 FEWEST_CHANNELS = 16  # below, a window is too short a row to be copied fast
 
@@ -67,8 +69,8 @@ def _forward(module: nn.Conv2d, x: Tensor) -> Tensor:
 
 def _output_size(module: nn.Conv2d, shape: torch.Size) -> Pair:
     padding = cast("Pair", module.padding)
-    sizes = zip(shape[-2:], padding, module.kernel_size, module.stride, strict=True)
-    rows, columns = ((size + 2 * pad - kernel) // stride + 1 for size, pad, kernel, stride in sizes)
+    sizes = zip(shape[-2:], module.kernel_size, module.stride, padding, strict=True)
+    rows, columns = (output_size(*side) for side in sizes)
     return rows, columns
 
 
@@ -124,8 +126,8 @@ def _windows(x: Tensor, kernel: torch.Size, stride: Pair, padding: Pair) -> Tens
     if any(padding):
         y = F.pad(y, (0, 0, padding[1], padding[1], padding[0], padding[0]))
     n, height, width, channels = y.shape
-    rows = (height - kernel[0]) // stride[0] + 1
-    columns = (width - kernel[1]) // stride[1] + 1
+    rows = output_size(height, kernel[0], stride[0])
+    columns = output_size(width, kernel[1], stride[1])
     image, row, pixel, _ = y.stride()
     steps = (image, row * stride[0], pixel * stride[1], row, 1)
     return y.as_strided((n, rows, columns, kernel[0], kernel[1] * channels), steps)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pellucid import __version__
 from pellucid.errors import UsageError
 from pellucid.images.preprocessing import Preprocessing
-from pellucid.storage import write_bytes
+from pellucid.storage import cache_root, write_bytes
 from pellucid.task import Task
 
 if TYPE_CHECKING:
@@ -126,8 +126,6 @@ def keep(bundle: Bundle, graph: bytes) -> None:
 
 def _place(card: dict[str, Any]) -> Path:
     """Where the graph of a bundle with this card is kept."""
-    from pellucid.data.cache import cache_root
-
     deciding = [FORMAT, __version__, *(card[name] for name in _DECIDING)]
     text = json.dumps(deciding, sort_keys=True)
     return cache_root() / "graphs" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.onnx"
