@@ -29,7 +29,7 @@ def train(images: Path, out: Path) -> None:
     loop.SAVE_EVERY_S = 0.0
     dataset = read_dataset(images, patient_pattern=PATTERN)
     quiet = Progress(quiet=True)
-    settings = {**QUICK, "epochs": 12}
+    settings = {**QUICK, "epochs": 16}
     pipeline.train(dataset, out, settings=settings, resume=True, explain=False, progress=quiet)
 
 
@@ -75,7 +75,7 @@ def main() -> None:
     session(images, out / "whole", None)
     moments = random.Random(seed)
     killed = sum(
-        session(images, out / "killed", moments.randint(0, 2), moments.uniform(0.0, 0.3))
+        session(images, out / "killed", moments.randint(0, 2), moments.uniform(0.0, 0.1))
         for _ in range(kills)
     )
     session(images, out / "killed", None)
