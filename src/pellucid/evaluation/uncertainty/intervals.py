@@ -29,6 +29,7 @@ Key = TypeVar("Key")
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 _CELLS = 4_000_000  # weights held at once: 32 MB
+_FEW = 200  # patients of a stratum, whose draws are counted for several resamples together
 MOST_LEFT_OUT = 1000  # with more patients, groups of them are left out
 
 SCALES: dict[str, tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]] = {
@@ -80,9 +81,25 @@ def draw_weights(
         weights = np.empty((size, patients.n))
         for inside in members:
             drawn = generator.integers(len(inside), size=(size, len(inside)), dtype=np.uint32)
+            if len(inside) <= _FEW:
+                weights[:, inside] = _times_drawn(drawn)
+                continue
             for row, patients_drawn in zip(weights, drawn, strict=True):
                 row[inside] = np.bincount(patients_drawn, minlength=len(inside))
         yield weights
+
+
+def _times_drawn(drawn: npt.NDArray[np.uint32]) -> Ints:
+    """How often each of n members stands in each row (b, n) of draws with replacement.
+
+    Rows are counted together, since a call costs as much as some thousand draws.
+    """
+    n_rows, n = drawn.shape
+    together = 4 * _FEW // n
+    places = drawn + n * (np.arange(n_rows, dtype=np.int64) % together)[:, None]
+    parts = [places[first : first + together] for first in range(0, n_rows, together)]
+    counts = [np.bincount(part.ravel(), minlength=part.size) for part in parts]
+    return np.concatenate(counts).reshape(n_rows, n)
 
 
 def _blocks(n_rows: int, patients: Patients) -> Iterator[int]:
