@@ -34,6 +34,10 @@ def gradients(network: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
         {"kernel_size": 1},
         {"kernel_size": (3, 5), "stride": (2, 1), "padding": (0, 2)},
         {"kernel_size": 2, "stride": 3, "padding": 1},
+        {"kernel_size": (3, 5), "padding": (0, 2)},
+        {"kernel_size": 2, "padding": 1},
+        {"kernel_size": 1, "padding": 1},
+        {"kernel_size": (9, 7)},
     ],
 )
 def test_values_and_gradients_are_those_of_torch(settings: dict[str, Any], layout: Any) -> None:

@@ -101,13 +101,14 @@ class _Product(torch.autograd.Function):
         windows, kernels = ctx.saved_tensors
         of_input, of_weight = None, None
         flat = gradient.permute(0, 2, 3, 1).reshape(-1, len(kernels)).to(kernels.dtype)
-        _, (n_out, n_in, height, width), _, _ = ctx.shapes
+        n_out, n_in, height, width = ctx.shapes[1]
         if ctx.needs_input_grad[1]:
             product = (flat.t() @ windows).view(n_out, height, width, n_in)
             of_weight = product.to(ctx.number_formats[1]).permute(0, 3, 1, 2)
         if ctx.needs_input_grad[0]:
-            of_windows = (flat @ kernels).view(*_map_of(gradient), height, width, n_in)
-            of_input = _sum_of_windows(of_windows, *ctx.shapes).to(ctx.number_formats[0])
+            output_map = flat.view(*_map_of(gradient), n_out)
+            way = _by_turned_kernels if _is_many(flat, ctx.shapes) else _by_adding_windows
+            of_input = way(output_map, kernels, *ctx.shapes).to(ctx.number_formats[0])
         return of_input, of_weight, None, None
 
 
@@ -133,11 +134,44 @@ def _windows(x: Tensor, kernel: torch.Size, stride: Pair, padding: Pair) -> Tens
     return y.as_strided((n, rows, columns, kernel[0], kernel[1] * channels), steps)
 
 
-def _sum_of_windows(
-    windows: Tensor, image: torch.Size, kernel: torch.Size, stride: Pair, padding: Pair
+def _is_many(flat: Tensor, shapes: tuple[torch.Size, torch.Size, Pair, Pair]) -> bool:
+    """Whether to turn the kernels is possible and less work than to add up windows."""
+    _, (n_out, _, height, width), stride, padding = shapes
+    possible = stride == (1, 1) and padding[0] < height and padding[1] < width
+    return possible and len(flat) >= 2 * n_out
+
+
+def _by_turned_kernels(
+    gradient: Tensor, kernels: Tensor, image: torch.Size, weight: torch.Size, _: Pair, padding: Pair
 ) -> Tensor:
-    """Each pixel's sum over the windows that hold it, in float32 at least; (n, C, H, W)."""
-    n, rows, columns, height, width, channels = windows.shape
+    """At stride 1 the gradient (n, C, H, W) is the output's one, convolved with turned kernels.
+
+    `gradient` (n, H', W', O), `kernels` (O, h · w · C).
+    Source: lecture, "convolution and cross-correlation": the one undoes what the other did.
+    """
+    n_out, n_in, height, width = weight
+    around = (height - 1 - padding[0], width - 1 - padding[1])
+    windows = _windows(gradient.permute(0, 3, 1, 2), weight[2:], (1, 1), around)
+    turned = kernels.view(n_out, height * width, n_in).flip(1).transpose(0, 1)
+    of_input = windows.reshape(-1, height * width * n_out) @ turned.reshape(-1, n_in)
+    return of_input.view(len(gradient), *image[2:], n_in).permute(0, 3, 1, 2)
+
+
+def _by_adding_windows(
+    gradient: Tensor,
+    kernels: Tensor,
+    image: torch.Size,
+    weight: torch.Size,
+    stride: Pair,
+    padding: Pair,
+) -> Tensor:
+    """Each pixel's sum over the windows that hold it, in float32 at least; (n, C, H, W).
+
+    `gradient` (n, H', W', O), `kernels` (O, h · w · C).
+    """
+    n, rows, columns, _ = gradient.shape
+    _, channels, height, width = weight
+    windows = (gradient @ kernels).view(n, rows, columns, height, width, channels)
     padded = (image[2] + 2 * padding[0], image[3] + 2 * padding[1])
     exact = torch.promote_types(windows.dtype, torch.float32)
     total = windows.new_zeros((n, *padded, channels), dtype=exact)

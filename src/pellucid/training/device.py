@@ -46,6 +46,17 @@ def is_bfloat16_fast(device: torch.device) -> bool:
     return in_hardware and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def seed_randomness(seed: int, device: torch.device) -> None:
+    """Seed torch's global random state of this device and of the processor.
+
+    `torch.manual_seed` asks after every kind of device, which takes it longer than a small step of
+    the optimiser.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 @contextmanager
 def own_randomness(device: torch.device) -> Iterator[None]:
     """Put torch's global random state back at the end."""

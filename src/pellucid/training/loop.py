@@ -49,7 +49,13 @@ from pellucid.training.checkpoint import (
     save_history,
     save_state,
 )
-from pellucid.training.device import choose_device, own_randomness, place, precision
+from pellucid.training.device import (
+    choose_device,
+    own_randomness,
+    place,
+    precision,
+    seed_randomness,
+)
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.loss import Loss, build_loss, count_classes
 from pellucid.training.optimiser import AVERAGE_EVERY, Optimiser, clip_factor, update_average
@@ -118,7 +124,7 @@ def train(
                 # The rate of the middle of the step: neither the first nor the last one is 0.
                 at.rate = learning_rate(plan, at.epoch + (at.step + 0.5) / steps, began)
 
-                torch.manual_seed(seed_for(plan.seed, at.epoch, at.step, FOR_NETWORK))  # dropout
+                seed_randomness(seed_for(plan.seed, at.epoch, at.step, FOR_NETWORK), device)
                 with precision(plan, device):
                     logits = classifier(images)
                 loss = loss_of(logits.float(), codes)
