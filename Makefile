@@ -36,14 +36,16 @@ lint: install
 
 check: lint test
 
-# Every contest with its plot; on a quiet machine, about an hour. Peers take part in training
-# when `make bench-peers` has made their environment.
-bench: install
+# Every contest with its plot; on a quiet machine, about two hours, half of them for the peers.
+bench: install bench-peers
 	$(BIN)/python benchmarks/start.py --json benchmarks/results/start.json
 	$(BIN)/python benchmarks/judging.py --json benchmarks/results/judging.json
 	$(BIN)/python benchmarks/prediction.py --json benchmarks/results/prediction.json
 	$(BIN)/python benchmarks/growth.py --json benchmarks/results/growth.json
-	$(BIN)/python benchmarks/training.py --json benchmarks/results/training.json
+	$(BIN)/python benchmarks/precision.py --json benchmarks/results/precision.json
+	for part in limit peers first; do \
+	  $(BIN)/python benchmarks/training.py --part $$part \
+	    --json benchmarks/results/training_$$part.json; done
 
 bench-peers: $(PEERS)/.installed
 

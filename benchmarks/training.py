@@ -1,23 +1,33 @@
-"""Training throughput beside the bare limit and beside peers, in images a second at steady state.
+"""Training beside the bare limit and beside peers.
 
     make bench-peers                     # once: an environment of its own for the peers
-    python benchmarks/training.py --json benchmarks/results/training.json
+    python benchmarks/training.py --part limit --json benchmarks/results/training_limit.json
+    python benchmarks/training.py --part peers --json benchmarks/results/training_peers.json
+    python benchmarks/training.py --part first --json benchmarks/results/training_first.json
 
-The bare limit is the same network with bfloat16 and channels-last, images that are a ready tensor,
-no augmentation: forward, backward and torch's fused AdamW. It runs twice, with torch's convolutions
-and with Pellucid's matrix products for small maps. Pellucid reads uint8 pixels, augments with a
-full policy, clips gradients and keeps the moving average. Peers (`benchmarks/peers/`) read PNG
-files of the same images, or cache them, in the way their documentation shows, in float32; "fast"
-gives the same peer bfloat16 and channels-last. Without the peers' environment the rest runs.
+limit: images a second at steady state. The bare limit is the same network with bfloat16 and
+channels-last, images that are a ready tensor, no augmentation: forward, backward and torch's fused
+AdamW. It runs twice, with torch's convolutions and with Pellucid's matrix products for small maps.
+Pellucid reads uint8 pixels, augments with a full policy, clips gradients and keeps the moving
+average. The turns are short and many, since the machine's speed changes within minutes.
+
+peers: the same beside other tools (`benchmarks/peers/`). They read PNG files of the same images, or
+cache them, in the way their documentation shows, in float32; "fast" gives the same peer bfloat16
+and channels-last.
+
+first: seconds from the start of Python to the end of the first epoch, files new to the process
+(and out of the system's memory, where it lets itself be asked).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from itertools import islice
@@ -39,7 +49,7 @@ PEERS = {
     "timm": ("timm_script.py", 2),
 }
 NAMES = {"plain": "Plain network", "resnet18": "ResNet-18", "vgg11": "VGG-11"}
-CASES = (
+CASES = (  # network, side in pixels, images
     ("plain", 28, 4096),
     ("resnet18", 28, 1024),
     ("resnet18", 64, 1024),
@@ -47,6 +57,9 @@ CASES = (
     ("resnet18", 224, 256),
     ("vgg11", 64, 1024),
 )
+
+
+FIRST = (("plain", 28), ("resnet18", 64), ("resnet18", 224))
 
 
 def draw_images(folder: Path, size: int, n: int) -> Path:
@@ -92,7 +105,7 @@ def bare(case: Case) -> float:
             pace.step()
 
     with as_matrix_products(network) if case["products"] else nullcontext():
-        return train_until_enough(train, case["seconds"])
+        return train_until_enough(train, case)
 
 
 def pellucid(case: Case) -> float:
@@ -102,7 +115,10 @@ def pellucid(case: Case) -> float:
     from pellucid.training import loop
     from pellucid.training.plan import Plan
 
-    pixels = np.load(Path(case["folder"]).parent / "pixels.npy", mmap_mode="r")
+    if "steps" in case:
+        pixels = _cached_pixels(case)
+    else:
+        pixels = np.load(Path(case["folder"]).parent / "pixels.npy", mmap_mode="r")
     rows = np.resize(np.arange(len(pixels) - 2), 10**6)  # an epoch that does not end
     data = loop.TrainingData(
         task=_task(),
@@ -120,7 +136,19 @@ def pellucid(case: Case) -> float:
                 _classifier(case), plan, data, Path(run), score=lambda *_: 0.5, listener=listener
             )
 
-    return train_until_enough(train, case["seconds"])
+    return train_until_enough(train, case)
+
+
+def _cached_pixels(case: Case) -> Any:
+    """The images of the folder, indexed and decoded into a new cache."""
+    from pellucid.data.cache import build_cache
+    from pellucid.data.index import read_dataset
+    from pellucid.images.preprocessing import Preprocessing
+
+    preprocessing = Preprocessing(image_size=case["size"], channels=1)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = build_cache(read_dataset(case["folder"]), preprocessing, folder=Path(folder))
+        return cache.pixels  # the files stay readable, being mapped, when the folder is gone
 
 
 def _task() -> Any:
@@ -140,8 +168,8 @@ def _classifier(case: Case) -> Any:
 
 
 @contextmanager
-def contest(options: argparse.Namespace) -> Iterator[Contest]:
-    """All contestants, each in a process of its own."""
+def throughput(options: argparse.Namespace) -> Iterator[Contest]:
+    """All contestants, each in a process of its own that stays."""
     made = Contest("Training throughput", unit="images/s", better="high", ours="Pellucid")
     with ExitStack() as stack:
 
@@ -152,15 +180,63 @@ def contest(options: argparse.Namespace) -> Iterator[Contest]:
             return stack.enter_context(closing(Worker(python, HERE / script, *arguments)))
 
         enter("Pellucid", start(sys.executable, "training.py", "--answer", "pellucid"))
-        limit = start(sys.executable, "training.py", "--answer", "bare")
-        enter("bare limit, our products", limit, products=True)
-        enter("bare limit, torch alone", limit, products=False)
-        if options.peers.is_file():
+        if options.part == "limit":
+            limit = start(sys.executable, "training.py", "--answer", "bare")
+            enter("bare limit, our products", limit, products=True)
+            enter("bare limit, torch alone", limit, products=False)
+        else:
             for name, (script, workers) in PEERS.items():
                 worker = start(options.peers, f"peers/{script}")
                 enter(name, worker, workers=workers, fast=False)
                 enter(f"{name}, fast", worker, workers=workers, fast=True)
         yield made
+
+
+@contextmanager
+def first_epoch(options: argparse.Namespace) -> Iterator[Contest]:
+    """All contestants, each case in a new process."""
+    made = Contest("First epoch from files", unit="s", better="low", ours="Pellucid")
+
+    def enter(name: str, words: list[str | Path], **facts: Any) -> None:
+        def measure(case: Case) -> float:
+            _forget_files(Path(case["folder"]))
+            started = time.perf_counter()
+            with closing(Worker(words[0], HERE / words[1], *map(str, words[2:]))) as worker:
+                worker({**case, **facts})
+                return time.perf_counter() - started
+
+        made.enter(name, measure)
+
+    enter("Pellucid", [sys.executable, "training.py", "--answer", "pellucid"])
+    for name, (script, workers) in PEERS.items():
+        for fast in (False, True):
+            words = [options.peers, f"peers/{script}"]
+            enter(name + ", fast" * fast, words, workers=workers, fast=fast)
+    yield made
+
+
+def _forget_files(folder: Path) -> None:
+    """Ask the system to drop these files from its memory."""
+    for path in folder.rglob("*.png"):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def make_cases(options: argparse.Namespace, folder: Path) -> list[Case]:
+    """The cases of a part, their images drawn."""
+    cases = []
+    for network, size, n in CASES:
+        name = f"{NAMES[network]}, {size} px"
+        left_out = options.part == "first" and (network, size) not in FIRST
+        if left_out or (options.only and options.only not in name):
+            continue
+        case = {"case": name, "network": network, "size": size, "seconds": options.seconds}
+        case["folder"] = str(draw_images(folder, size, n) / "files")
+        if options.part == "first":
+            case |= {"case": f"{name}, {n} images", "steps": n // 32}
+        cases.append(case)
+    return cases
 
 
 def peer_versions(python: Path) -> dict[str, str]:
@@ -173,38 +249,29 @@ def peer_versions(python: Path) -> dict[str, str]:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     default = HERE.parent / ".venv-peers" / "bin" / "python"
+    parser.add_argument("--part", choices=["limit", "peers", "first"], default="limit")
     parser.add_argument("--peers", type=Path, default=default, help="the Python of the peers")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement, at least")
     parser.add_argument("--only", help="cases whose name holds this")
     parser.add_argument("--answer", choices=["bare", "pellucid"], help=argparse.SUPPRESS)
 
 
 def main() -> None:
-    options = parse_options(__doc__ or "", rounds=3, add=add_options)
+    options = parse_options(__doc__ or "", rounds=9, add=add_options)
     if options.answer:
         from pellucid.training import loop  # noqa: F401  before it says that it is ready
 
         answer_cases({"bare": bare, "pellucid": pellucid}[options.answer])
         return
+    if options.part != "limit" and not options.peers.is_file():
+        sys.exit(f"The peers are not there: {options.peers}. `make bench-peers` installs them.")
+    contest = first_epoch if options.part == "first" else throughput
     with tempfile.TemporaryDirectory() as folder, contest(options) as made:
-        cases = []
-        for network, size, n in CASES:
-            name = f"{NAMES[network]}, {size} px"
-            if options.only and options.only not in name:
-                continue
-            place = draw_images(Path(folder), size, n)
-            cases.append(
-                {
-                    "case": name,
-                    "network": network,
-                    "size": size,
-                    "folder": str(place / "files"),
-                    "seconds": options.seconds,
-                }
-            )
-        made.hold(cases, options.rounds)
-        peers = peer_versions(options.peers) if options.peers.is_file() else {}
-        made.publish("python benchmarks/training.py", options, batch_size=32, peers=peers)
+        made.hold(make_cases(options, Path(folder)), options.rounds)
+        peers = {} if options.part == "limit" else peer_versions(options.peers)
+        words = f"--part {options.part} --rounds {options.rounds} --seconds {options.seconds:g}"
+        command = f"python benchmarks/training.py {words}"
+        made.publish(command, options, batch_size=32, peers=peers)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def measure(case: dict[str, Any]) -> float:
         with learner.no_bar(), learner.no_logging():
             learner.fit_one_cycle(10_000, 1e-3)
 
-    return train_until_enough(train, case["seconds"])
+    return train_until_enough(train, case)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def measure(case: dict[str, Any]) -> float:
         )
         trainer.fit(Module(network, pace, case["fast"]), loader)
 
-    return train_until_enough(train, case["seconds"])
+    return train_until_enough(train, case)
 
 
 if __name__ == "__main__":

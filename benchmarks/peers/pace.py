@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
-WARM_UP = 3  # steps
+WARM_UP = 6  # steps: workers have then used up what they made while the network was built
+FEWEST = 8  # steps that are measured, however long they take
 BATCH = 32
 
 
@@ -14,19 +16,28 @@ class Enough(Exception):
 
 
 class Pace:
-    """Count the steps of a training; `step()` after each raises `Enough` when the time is over."""
+    """Count the steps of a training; `step()` after each raises `Enough` when it has done enough.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.moments = seconds, []
+    That is after `case["steps"]` where a case gives them, and else when the time is over.
+    """
+
+    def __init__(self, case: dict[str, Any]) -> None:
+        self.seconds, self.steps = case["seconds"], case.get("steps")
+        self.moments: list[float] = []
 
     def step(self) -> None:
         """A step on a whole batch is done."""
         self.moments.append(time.perf_counter())
-        if self._measured() >= self.seconds and len(self.moments) > WARM_UP + 1:
+        done = len(self.moments)
+        if self.steps is not None:
+            enough = done == self.steps
+        else:
+            enough = done >= WARM_UP + FEWEST and self._measured() >= self.seconds
+        if enough:
             raise Enough("the time is over")  # fastai wants a word in it
 
     def _measured(self) -> float:
-        return self.moments[-1] - self.moments[min(WARM_UP, len(self.moments)) - 1]
+        return self.moments[-1] - self.moments[WARM_UP - 1]
 
     @property
     def images_per_second(self) -> float:
@@ -34,9 +45,9 @@ class Pace:
         return BATCH * (len(self.moments) - WARM_UP) / self._measured()
 
 
-def train_until_enough(train: Callable[[Pace], None], seconds: float) -> float:
-    """Run a training until the time is over; images a second."""
-    pace = Pace(seconds)
+def train_until_enough(train: Callable[[Pace], None], case: dict[str, Any]) -> float:
+    """Run a training until it has done enough; images a second."""
+    pace = Pace(case)
     try:
         train(pace)
     except Enough:

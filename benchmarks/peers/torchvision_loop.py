@@ -60,7 +60,7 @@ def measure(case: dict[str, Any]) -> float:
                 loss.item()
                 pace.step()
 
-    return train_until_enough(train, case["seconds"])
+    return train_until_enough(train, case)
 
 
 if __name__ == "__main__":
