@@ -38,14 +38,14 @@ check: lint test
 
 # Every contest with its plot; on a quiet machine, about two hours, half of them for the peers.
 bench: install bench-peers
-	$(BIN)/python benchmarks/start.py --json benchmarks/results/start.json
-	$(BIN)/python benchmarks/judging.py --json benchmarks/results/judging.json
-	$(BIN)/python benchmarks/prediction.py --json benchmarks/results/prediction.json
-	$(BIN)/python benchmarks/growth.py --json benchmarks/results/growth.json
+	for name in start judging prediction growth; do \
+	  $(BIN)/python benchmarks/$$name.py $(call figures,$$name) || exit 1; done
 	$(BIN)/python benchmarks/precision.py --json benchmarks/results/precision.json
 	for part in limit peers first; do \
-	  $(BIN)/python benchmarks/training.py --part $$part \
-	    --json benchmarks/results/training_$$part.json; done
+	  $(BIN)/python benchmarks/training.py --part $$part $(call figures,training_$$part) \
+	  || exit 1; done
+
+figures = --json benchmarks/results/$(1).json --plots docs/pictures/benchmarks
 
 bench-peers: $(PEERS)/.installed
 

@@ -91,7 +91,7 @@ class Contest:
         )
 
     def publish(self, command: str, options: argparse.Namespace, **facts: Any) -> None:
-        """Print the table; write the JSON, `facts` included, and a plot of the same name beside it.
+        """Print the table; write the JSON, `facts` included, and a plot.
 
         A second contest of one script gives its own `options.json`.
         """
@@ -116,7 +116,7 @@ class Contest:
         }
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(document, indent=1) + "\n")
-        draw(document, options.json.with_suffix(".svg"))
+        draw(document, plot_path(options))
 
 
 def _short(value: float) -> float:
@@ -231,12 +231,22 @@ def answer_cases(function: Callable[[Case], Any]) -> None:
 def parse_options(
     description: str, rounds: int = 5, add: Callable[[argparse.ArgumentParser], None] | None = None
 ) -> argparse.Namespace:
-    """`--json FILE` and `--rounds N`, which every contest has, and what `add` adds."""
+    """`--json FILE`, `--plots FOLDER` and `--rounds N`, which every contest has, and `add`'s."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", type=Path, help="write figures (and a plot beside) to this file")
+    parser.add_argument("--json", type=Path, help="write figures to this file, and a plot")
+    parser.add_argument("--plots", type=Path, help="folder of the plot; beside the figures, else")
     parser.add_argument("--rounds", type=int, default=rounds, help="turns of each contestant")
     if add:
         add(parser)
     return parser.parse_args()
+
+
+def plot_path(options: argparse.Namespace) -> Path:
+    """Where the plot of `options.json` goes."""
+    path: Path = options.json.with_suffix(".svg")
+    if options.plots is None:
+        return path
+    options.plots.mkdir(parents=True, exist_ok=True)
+    return Path(options.plots / path.name)

@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from contest import parse_options, print_table
+from contest import parse_options, plot_path, print_table
 from machine import describe_machine
 
 WARM, FIRST = 200, 1_000  # images
@@ -393,7 +393,7 @@ def main() -> None:
         }
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(document, indent=1) + "\n")
-        draw(rows, options.json.with_suffix(".svg"))
+        draw(rows, plot_path(options))
 
 
 if __name__ == "__main__":
