@@ -36,10 +36,13 @@ lint: install
 
 check: lint test
 
-# Every contest with its plot; on a quiet machine, about two hours, half of them for the peers.
+# Every contest of speed with its plot; on a quiet machine, about two hours, most of them for peers.
 bench: install bench-peers
-	for name in start judging prediction growth; do \
+	for name in start judging growth; do \
 	  $(BIN)/python benchmarks/$$name.py $(call figures,$$name) || exit 1; done
+	for part in batch one command; do \
+	  $(BIN)/python benchmarks/prediction.py --part $$part $(call figures,prediction_$$part) \
+	  || exit 1; done
 	$(BIN)/python benchmarks/precision.py --json benchmarks/results/precision.json
 	for part in limit peers first; do \
 	  $(BIN)/python benchmarks/training.py --part $$part $(call figures,training_$$part) \

@@ -202,7 +202,8 @@ def hold_resampling(cases: list[Case], options: Namespace) -> None:
 def beside(options: Namespace) -> Namespace:
     """The options of the second table, whose file stands beside the first."""
     path: Path | None = options.json
-    return Namespace(json=path and path.with_name(f"{path.stem}_document.json"))
+    document = path and path.with_name(f"{path.stem}_document.json")
+    return Namespace(json=document, plots=options.plots)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from pictures import PATTERN, QUICK
 
 def train(images: Path, out: Path) -> None:
     """One session of the run, saving at every step so that kills fall between and inside saves."""
-    loop.SAVE_EVERY_S = 0.0
+    loop.SAVE_EVERY_S, loop.SAVING_SHARE = 0.0, float("inf")
     dataset = read_dataset(images, patient_pattern=PATTERN)
     quiet = Progress(quiet=True)
     settings = {**QUICK, "epochs": 16}

@@ -21,7 +21,7 @@ from pellucid.evaluation.probabilities.calibration import (
     error_by_chance,
     reliability_bins,
 )
-from pellucid.evaluation.probabilities.recalibration import fit_intercept, fit_line
+from pellucid.evaluation.probabilities.recalibration import fit_intercept, fit_line, is_parted
 from pellucid.evaluation.uncertainty.intervals import percentile_interval, resample
 
 DRAW = (200, 0)
@@ -66,6 +66,21 @@ def test_the_fit_stands_where_the_likelihood_is_flat(seed: int, n: int, spread: 
         if some:
             gap = hits[row] - totals[row] * expit(held[row] + x)
             assert abs(gap.sum()) < 1e-6
+
+
+def test_a_steep_line_is_found_as_well_as_a_flat_one() -> None:
+    random = np.random.default_rng(5)
+    x = np.linspace(-1, 1, 500)
+    chosen = np.array([1.0, 20.0, 60.0, 200.0]).repeat(25)
+    hits = (random.random((100, 500)) < expit(chosen[:, None] * x)).astype(float)
+    parted = is_parted(hits, np.ones_like(hits))
+    intercepts, slopes = fit_line(x, hits, np.ones_like(hits))
+    assert np.isnan(slopes[parted]).all()
+    assert not np.isnan(slopes[~parted]).any()
+    assert (~parted & (slopes > 50)).sum() > 20
+    shares = expit(intercepts[:, None] + slopes[:, None] * x)[~parted]
+    gaps = (hits[~parted] - shares) @ np.stack([np.ones(500), x], axis=1)  # 0 at the best line
+    assert np.abs(gaps).max() < 1e-6
 
 
 def test_resampled_fits_equal_fits_to_repeated_rows() -> None:

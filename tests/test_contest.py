@@ -60,13 +60,20 @@ def test_who_does_not_take_part_in_a_case_has_no_row(tmp_path: Path) -> None:
         ("b", "ours"),
         ("b", "theirs"),
     ]
-    made.publish("python x.py", argparse.Namespace(json=tmp_path / "x.json"), seed=7)
+    made.publish("python x.py", options(tmp_path / "x.json"), seed=7)
     document = json.loads((tmp_path / "x.json").read_text())
     assert document["seed"] == 7
     assert document["values"]["b | theirs"] == [4.0, 4.0]
     assert document["rows"] == made.rows()
     assert document["machine"]["cores"] > 0
     assert "Speed (images/s, higher is better)" in (tmp_path / "x.svg").read_text()
+    made.publish("python x.py", options(tmp_path / "y.json", tmp_path / "plots"))
+    assert (tmp_path / "plots" / "y.svg").is_file()
+    assert not (tmp_path / "y.svg").exists()
+
+
+def options(figures: Path, plots: Path | None = None) -> argparse.Namespace:
+    return argparse.Namespace(json=figures, plots=plots)
 
 
 WORKER = """
@@ -95,6 +102,8 @@ def test_a_worker_answers_case_by_case_whatever_libraries_print(tmp_path: Path) 
 def test_a_pace_is_images_over_time_without_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     import pace
 
+    monkeypatch.setattr(pace, "WARM_UP", 3)
+    monkeypatch.setattr(pace, "FEWEST", 2)
     moments = iter([0.0, 9.0, 10.0, 10.5, 11.0, 12.0])
     monkeypatch.setattr(pace.time, "perf_counter", lambda: next(moments))
 
@@ -102,9 +111,25 @@ def test_a_pace_is_images_over_time_without_the_warm_up(monkeypatch: pytest.Monk
         while True:
             counted.step()
 
-    assert pace.train_until_enough(train, seconds=2.0) == 32 * 3 / 2.0
+    assert pace.train_until_enough(train, {"seconds": 2.0}) == 32 * 3 / 2.0
     with pytest.raises(RuntimeError, match="before its time was over"):
-        pace.train_until_enough(lambda counted: None, seconds=2.0)
+        pace.train_until_enough(lambda counted: None, {"seconds": 2.0})
+
+
+def test_a_pace_measures_some_steps_however_long_and_ends_after_the_steps_asked_for() -> None:
+    import pace
+
+    paces: list[Any] = []
+
+    def train(counted: Any) -> None:
+        paces.append(counted)
+        while True:
+            counted.step()
+
+    pace.train_until_enough(train, {"seconds": 0.0})
+    pace.train_until_enough(train, {"seconds": 0.0, "steps": 31})
+    done = [len(counted.moments) for counted in paces]
+    assert done == [pace.WARM_UP + pace.FEWEST, 31]
 
 
 @pytest.mark.parametrize(

@@ -431,6 +431,7 @@ def test_killed_and_resumed_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str, save_every_s: float
 ) -> None:
     monkeypatch.setattr(loop, "SAVE_EVERY_S", save_every_s)
+    monkeypatch.setattr(loop, "SAVING_SHARE", math.inf)
     settings = {"optimiser": optimiser, "epochs": 3}
     whole = run_it(tmp_path / "whole", **settings)
     draw, killed = random.Random(optimiser), tmp_path / "killed"
@@ -465,6 +466,24 @@ def test_a_kill_before_the_best_weights_are_written_is_mended(
     assert_same_weights(tmp_path / "whole", tmp_path / "killed")
     best = (best_path(tmp_path / name).read_bytes() for name in ("whole", "killed"))
     assert len(set(best)) == 1
+
+
+def test_the_average_misses_no_step_and_counts_them_from_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[tuple[int, int]] = []
+
+    def note(averaged: Any, classifier: Any, decay: float, step: int, missed: int) -> None:
+        moved.append((step, missed))
+
+    monkeypatch.setattr(loop, "update_average", note)
+    result = run_it(tmp_path, epochs=3)
+    steps = checkpoint._load(last_path(tmp_path))[1]["at"]["steps"]
+    assert sum(missed for _, missed in moved) == steps
+    ends = [step for step, _ in moved]
+    assert ends == list(np.cumsum([missed for _, missed in moved]) - 1)
+    assert {steps // 3 * epoch - 1 for epoch in (1, 2, 3)} <= set(ends)
+    assert len(result.rows) == 3
 
 
 def test_slow_saving_is_done_seldom_and_always_at_the_end(
@@ -529,7 +548,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from test_loop import loop, run_it, small_network, Listener
-loop.SAVE_EVERY_S = 0.0
+loop.SAVE_EVERY_S, loop.SAVING_SHARE = 0.0, float("inf")
 def step(done, steps, rate):
     print(".", end="", flush=True)
     time.sleep(0.02)

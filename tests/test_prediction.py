@@ -286,8 +286,124 @@ def test_kept_graphs_do_not_grow_without_bound(
     for number, task in enumerate((BINARY, THREE)):
         open_engine(tiny_model(tmp_path / str(number), task), "onnxruntime")
     assert len(list(folder.iterdir())) == 1
-    assert graphs.find_kept(tmp_path / "1") is not None
-    assert graphs.find_kept(tmp_path / "0") is None
+    assert graphs.find_kept(tmp_path / "1", "onnxruntime") is not None
+    assert graphs.find_kept(tmp_path / "0", "onnxruntime") is None
+
+
+def test_what_a_killed_process_left_half_written_goes_after_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("onnxruntime")
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "graphs"
+    folder.mkdir(parents=True)
+    old, new = folder / ".a.onnx.1.2.tmp", folder / ".b.onnx.1.2.tmp"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    open_engine(tiny_model(tmp_path / "model"), "onnxruntime")
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def fails_when_asked(*_: object) -> tuple[engines.Compute, str]:
+    """An engine that opens every graph, and cannot compute one."""
+
+    def compute(_: np.ndarray) -> np.ndarray:
+        raise ValueError("two images at a time only")
+
+    return compute, "float32"
+
+
+def test_auto_goes_on_to_the_next_engine_when_one_cannot_compute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("openvino")
+    need("onnxruntime")
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+    model = tiny_model(tmp_path / "model")
+    monkeypatch.setattr(engines, "_openvino", fails_when_asked)
+    with pytest.raises(UsageError, match="two images at a time only"):
+        open_engine(model, "openvino")
+    assert open_engine(model).name == "onnxruntime"
+    with monkeypatch.context() as patch:
+        patch.setattr(graphs, "convert", None)
+        assert open_engine(model).name == "onnxruntime"  # kept for it
+    monkeypatch.setattr(engines, "_onnxruntime", fails_when_asked)
+    assert open_engine(tiny_model(tmp_path / "other", THREE)).name == "torch"
+
+
+def test_an_exporter_that_fails_in_its_own_way_leaves_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    assert open_engine(tiny_model(tmp_path / "model")).name == "torch"
+
+
+def test_a_damaged_graph_in_a_cache_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("openvino")
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+    model = tiny_model(tmp_path / "model")
+    open_engine(model)
+    (kept,) = (tmp_path / "cache" / "graphs").iterdir()
+    kept.write_bytes(b"no graph")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert open_engine(model).name == "openvino"
+
+
+def test_a_graph_belongs_to_the_engine_that_was_checked_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("openvino")
+    need("onnxruntime")
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+    model = tiny_model(tmp_path / "model")
+    open_engine(model, "onnxruntime")
+    assert graphs.find_kept(model, "onnxruntime") is not None
+    assert graphs.find_kept(model, "openvino") is None
+    monkeypatch.setattr(graphs.metadata, "version", lambda name: "999")
+    assert graphs.find_kept(model, "onnxruntime") is None
+
+
+def test_a_bundle_inside_a_bundle_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("onnxruntime")
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+    outer, inner = tmp_path / "model", tmp_path / "model" / "bundle"
+    open_engine(tiny_model(inner, THREE), "onnxruntime")
+    tiny_model(outer, BINARY)
+    assert open_engine(outer, "onnxruntime").task == BINARY
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="needs another user")
+def test_a_graph_that_another_user_wrote_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("onnxruntime")
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+    model = tiny_model(tmp_path / "model")
+    open_engine(model, "onnxruntime")
+    (kept,) = (tmp_path / "cache" / "graphs").iterdir()
+    os.chown(kept, 12345, -1)
+    assert graphs.find_kept(model, "onnxruntime") is None
+
+
+def test_a_card_that_is_nested_too_deep_is_refused_plainly(tmp_path: Path) -> None:
+    model = tiny_model(tmp_path / "model")
+    (model / "card.json").write_text("[" * 200_000)
+    for open_it in (open_engine, load_bundle):
+        with pytest.raises(BundleError, match="not a readable card"):
+            open_it(model)
 
 
 @pytest.mark.parametrize("engine", GRAPH_ENGINES)

@@ -1,7 +1,7 @@
 """The networks of the contest, for processes that have torchvision but not Pellucid.
 
 They are Pellucid's: one grey channel in, two logits out, and below 49 pixels the 3×3 stem.
-`tests/test_benchmarks.py` holds their numbers of weights against Pellucid's own.
+`tests/test_contest.py` holds their numbers of weights against Pellucid's own.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path} is larger than a card can be")
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise BundleError(f"{path} is not a readable card", type(error).__name__) from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise BundleError(f"{path} is not the card of a Pellucid bundle")

@@ -7,6 +7,7 @@ Knows the classifier and the decoded pixels; it knows no metric.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from pellucid.errors import DataError
 from pellucid.evaluation.predictions import build_predictions, save_predictions
 from pellucid.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from pellucid.network.classifier import Classifier
-from pellucid.prediction import predict_logits, predict_pooled
+from pellucid.prediction import images_at_once, predict_logits, predict_pooled
 from pellucid.preparation import Prepared
 from pellucid.progress import Progress
 from pellucid.run import Run
@@ -27,8 +28,10 @@ TESTS = ("test", "external_test")
 JUDGED = ("validation", *TESTS)
 CORRUPTED_IMAGES = 300  # enough to see a fall, few enough for a CPU
 DESCRIBED_IMAGES = 20_000
+BATCHES_READ = 4  # at once
 
 Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 
 def predict_splits(
@@ -40,9 +43,25 @@ def predict_splits(
         if not len(rows):
             continue
         count = progress.counter(f"Predicting {split}")
-        pixels = prepared.cache.pixels[rows]
-        logits = predict_logits(classifier, pixels, prepared.preprocessing, count)
+        logits = _in_blocks(predict_logits, prepared, classifier, rows, count)
         save_predictions(_tabulate(prepared, rows, split, logits), run.predictions_path(split))
+
+
+def _in_blocks(
+    predict: Callable[..., Floats],
+    prepared: Prepared,
+    classifier: Classifier,
+    rows: Rows,
+    count: Callable[[int, int], None] = lambda done, total: None,
+) -> Floats:
+    """What `predict` says of these rows, read a few at a time: all may be more than the memory."""
+    pixels, parts = prepared.cache.pixels, []
+    step = BATCHES_READ * images_at_once(pixels.shape)
+    for start in range(0, len(rows), step):
+        block = pixels[rows[start : start + step]]
+        parts.append(predict(classifier, block, prepared.preprocessing))
+        count(start + len(block), len(rows))
+    return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
 
 
 def _tabulate(
@@ -69,7 +88,7 @@ def _tabulate(
 def keep_features(run: Run, prepared: Prepared, classifier: Classifier) -> None:
     """Write `features.npz`: what the network made of the test images, to gather mistakes by."""
     rows = np.concatenate([prepared.rows(split) for split in TESTS])[:DESCRIBED_IMAGES]
-    values = predict_pooled(classifier, prepared.cache.pixels[rows], prepared.preprocessing)
+    values = _in_blocks(predict_pooled, prepared, classifier, rows)
     names = prepared.dataset.table["image_id"].iloc[rows].to_numpy(dtype=str)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, image_ids=names, values=values.astype(np.float16))

@@ -36,6 +36,8 @@ class _RowsBeyondMemory(np.memmap[Any, np.dtype[np.uint8]]):
         if isinstance(key, slice):
             return np.arange(*key.indices(len(self)))
         rows = np.asarray(key)
+        if rows.dtype != bool:  # numbers of bytes, which 32 bits may not hold
+            rows = rows.astype(np.int64)
         return np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows % len(self), axis=None)
 
     def _announce(self, rows: np.ndarray[Any, Any]) -> None:
@@ -58,7 +60,7 @@ def map_rows(path: Path) -> ByteArray:
 
 
 def memory_bytes() -> int:
-    """The memory that this process may have: the machine's, or less by a container or a ulimit."""
+    """The memory that this process may have: the machine's, a container's or RLIMIT_DATA's."""
     import resource  # not on Windows, where nobody asks
 
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]

@@ -18,12 +18,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pellucid.prediction.eager import BATCH_SIZE, predict_logits, predict_pooled
+    from pellucid.prediction.eager import images_at_once, predict_logits, predict_pooled
     from pellucid.prediction.files import list_image_files, predict
     from pellucid.prediction.tables import tabulate_unlabelled
 
 __all__ = [
-    "BATCH_SIZE",
+    "images_at_once",
     "list_image_files",
     "predict",
     "predict_logits",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BATCH_SIZE": "eager",
+    "images_at_once": "eager",
     "predict_logits": "eager",
     "predict_pooled": "eager",
     "predict": "files",

@@ -1,8 +1,8 @@
 """Image files read on worker threads, ahead of whoever computes with their pixels.
 
-Two batches are in the making at any time, in buffers that are used again, so that memory stays the
-same for any number of files. Decoders leave Python's lock, so threads are enough. Knows files and
-preprocessing; it knows no network.
+While one batch is computed with, the next is in the making, in two buffers that are used in turns,
+so that memory stays the same for any number of files. Decoders leave Python's lock, so threads are
+enough. Knows files and preprocessing; it knows no network.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import torch
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.classifier import Classifier, normalise
 
-BATCH_SIZE = 64
+_BATCH_SIZE = 64
 # Feature maps of more images than this leave the processor's cache, and each layer then waits for
 # memory: a ResNet-18 at 224 pixels takes two thirds of the time an image with 8 as with 32.
 _PIXELS_AT_ONCE = 8 * 224 * 224
@@ -26,14 +26,18 @@ def predict_logits(
     pixels: npt.NDArray[np.uint8],
     preprocessing: Preprocessing,
     progress: Callable[[int, int], None] | None = None,
+    forward: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """Logits (n, task.n_logits) from preprocessed uint8 pixels (n, channel, row, column)."""
+    """Logits (n, task.n_logits) from preprocessed uint8 pixels (n, channel, row, column).
+
+    `forward` computes the logits of normalised images; without it the classifier does.
+    """
     classifier.eval()
     logits = np.zeros((len(pixels), classifier.task.n_logits), dtype=np.float32)
     step = images_at_once(pixels.shape)
     for start in range(0, len(pixels), step):
         x = _batch(pixels[start : start + step], preprocessing)
-        logits[start : start + step] = classifier(x).float().numpy()
+        logits[start : start + step] = (forward or classifier)(x).float().numpy()
         if progress:
             progress(min(start + step, len(pixels)), len(pixels))
     return logits
@@ -55,26 +59,21 @@ def predict_pooled(
     return np.asarray(torch.cat(blocks).float().numpy())
 
 
-@torch.inference_mode()
-def bfloat16_logits(
-    classifier: Classifier, pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing
-) -> npt.NDArray[np.float32]:
-    """`predict_logits` with the backbone in bfloat16; pooling and heads stay in float32."""
-    classifier.eval()
-    logits = np.zeros((len(pixels), classifier.task.n_logits), dtype=np.float32)
-    step = images_at_once(pixels.shape)
-    for start in range(0, len(pixels), step):
+def in_bfloat16(classifier: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The classifier with its backbone in bfloat16; pooling and heads stay in float32."""
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            features = classifier.features(_batch(pixels[start : start + step], preprocessing))
+            features = classifier.features(x)
         pooled = classifier.pooling(features.float())
-        found = torch.cat([head(pooled) for head in classifier.heads.values()], dim=1)
-        logits[start : start + step] = found.numpy()
-    return logits
+        return torch.cat([head(pooled) for head in classifier.heads.values()], dim=1)
+
+    return forward
 
 
 def images_at_once(shape: tuple[int, ...]) -> int:
     """How many images of (n, channel, row, column) go through the network together."""
-    return max(1, min(BATCH_SIZE, _PIXELS_AT_ONCE // max(1, shape[-2] * shape[-1])))
+    return max(1, min(_BATCH_SIZE, _PIXELS_AT_ONCE // max(1, shape[-2] * shape[-1])))
 
 
 def _batch(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> torch.Tensor:

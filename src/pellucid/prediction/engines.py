@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,48 +61,56 @@ def open_engine(
 ) -> OpenedModel:
     """Open a bundle, or the bundle or run at a path, with the engine asked for.
 
-    "auto" takes, for a path, OpenVINO or else onnxruntime where one is installed and can compute
-    the network, and otherwise torch. The first use of a path converts its network, which takes a
-    second where loading torch takes several; later ones find the graph kept and load no torch. A
-    bundle in memory has torch loaded already, so "auto" computes it with torch. Raises
-    `UsageError`, and `MissingPackage` for an engine that is not installed.
+    "auto" takes, for a path, the first of OpenVINO, onnxruntime and torch that is installed and can
+    compute the network. The first use of a path converts its network, which takes a second where
+    loading torch takes several; later ones find the graph kept and load no torch. A bundle in
+    memory has torch loaded already, so "auto" computes it with torch. Raises `UsageError`, and
+    `MissingPackage` for an engine that is not installed.
     """
-    name = _check_asked(engine, precision)
+    names = _engines_for(engine, precision)
     if not isinstance(model, str | os.PathLike):
-        return _open_bundle(model, "torch" if engine == "auto" else name, precision)
+        return _open_bundle(model, names[-1], precision)
     path = Path(model)
-    if name != "torch" and (kept := graphs.find_kept(path)):
-        try:
-            return OpenedModel(
-                kept.task, kept.preprocessing, *_open_graph(kept.graph, name, precision)
-            )
-        except UsageError:
-            kept.place.unlink(missing_ok=True)  # damaged, or for another version of the engine
+    for name in names:
+        if opened := _open_kept(path, name, precision):
+            return opened
     bundle = _load(path)
-    try:
-        return _open_bundle(bundle, name, precision, keep=True)
-    except UsageError:
-        if engine != "auto":
-            raise
-        return _open_bundle(bundle, "torch", precision)
+    for name in names[:-1]:
+        with suppress(UsageError):
+            return _open_bundle(bundle, name, precision, keep=True)
+    return _open_bundle(bundle, names[-1], precision, keep=True)
 
 
-def _check_asked(engine: str, precision: str) -> str:
-    """The engine to use; for "auto" the preferred one of those installed that can."""
+def _engines_for(engine: str, precision: str) -> list[str]:
+    """The engine asked for; for "auto" all that are installed and can, preferred first."""
     for what, given, known in (("engine", engine, ENGINES), ("precision", precision, PRECISIONS)):
         if given not in known:
             remedy = did_you_mean(given, list(known))
             raise UsageError(f"The {what} is {', '.join(known)}", repr(given), remedy)
     able = _GRAPH_ENGINES[precision]
     if engine == "auto":
-        return next((name for name in able if find_spec(name)), "torch")
+        return [*(name for name in able if find_spec(name)), "torch"]
     if engine != "torch" and find_spec(engine) is None:
         remedy = 'Install it: pip install "pellucid[onnx]"'
         raise MissingPackage(f"The engine {engine} needs the package {engine}", "", remedy)
     if engine not in (*able, "torch"):
         remedy = f"Ask for {able[0]} or torch, or leave the precision out."
         raise UsageError(f"{engine} computes in float32", precision, remedy)
-    return engine
+    return [engine]
+
+
+def _open_kept(path: Path, name: str, precision: str) -> OpenedModel | None:
+    """The graph that was kept of this bundle for an engine; one that it cannot open is dropped."""
+    kept = None if name == "torch" else graphs.find_kept(path, name)
+    if kept is None:
+        return None
+    try:
+        opened = _open_graph(kept.graph, name, precision)
+    except UsageError:
+        with suppress(OSError):  # a cache that cannot be written
+            kept.place.unlink()
+        return None
+    return OpenedModel(kept.task, kept.preprocessing, *opened)
 
 
 def _load(path: Path) -> Bundle:
@@ -121,7 +130,7 @@ def _open_bundle(bundle: Bundle, name: str, precision: str, *, keep: bool = Fals
     if precision != "float32":
         opened = _open_graph(graph, name, precision)
     if keep:
-        graphs.keep(bundle, graph)
+        graphs.keep(bundle, name, graph)
     return OpenedModel(task, preprocessing, *opened)
 
 
@@ -131,7 +140,11 @@ def _check_same(bundle: Bundle, compute: Compute, name: str) -> None:
 
     side, channels = bundle.preprocessing.image_size, bundle.preprocessing.channels
     noise = np.random.default_rng(0).integers(0, 256, (3, channels, side, side), dtype=np.uint8)
-    ours, theirs = predict_logits(bundle.classifier, noise, bundle.preprocessing), compute(noise)
+    ours = predict_logits(bundle.classifier, noise, bundle.preprocessing)
+    try:
+        theirs = compute(noise)
+    except Exception as error:  # each engine raises its own kinds
+        raise graphs.cannot_convert(bundle.spec.name, graphs.reason_of(error)) from error
     for target in bundle.task.targets:
         part = bundle.task.slices()[target.name]
         pair = [probabilities_from_logits(logits[:, part], target) for logits in (ours, theirs)]
@@ -146,7 +159,7 @@ def _open_graph(graph: bytes, name: str, precision: str) -> tuple[Compute, str, 
     try:
         opened = _openvino(graph, precision) if name == "openvino" else _onnxruntime(graph)
     except Exception as error:  # each engine raises its own kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        reason = graphs.reason_of(error)
         raise UsageError(f"{name} cannot compute this network ({reason})") from error
     compute, used = opened
     return compute, name, used
@@ -168,13 +181,13 @@ def _openvino(graph: bytes, precision: str) -> tuple[Compute, str]:
     # which takes the signals, never calls it.
     thread = ThreadPoolExecutor(1, "openvino")
 
-    def compile_here() -> Any:
+    def compile_here() -> tuple[Any, str]:
         core = openvino.Core()
-        return core.compile_model(core.read_model(graph), "CPU", hints)
+        compiled = core.compile_model(core.read_model(graph), "CPU", hints)
+        used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        return compiled.create_infer_request(), str(used)
 
-    compiled = thread.submit(compile_here).result()
-    used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    request = thread.submit(compiled.create_infer_request).result()
+    request, used = thread.submit(compile_here).result()
 
     def infer(pixels: Pixels) -> Logits:
         return np.array(request.infer([np.ascontiguousarray(pixels)], share_inputs=True)[0])
@@ -207,7 +220,7 @@ def _torch(bundle: Bundle, precision: str) -> Compute:
 
     import torch
 
-    from pellucid.prediction.eager import bfloat16_logits, predict_logits
+    from pellucid.prediction.eager import in_bfloat16, predict_logits
 
     classifier = deepcopy(bundle.classifier).eval().to(memory_format=torch.channels_last)
     preprocessing = bundle.preprocessing
@@ -216,4 +229,5 @@ def _torch(bundle: Bundle, precision: str) -> Compute:
     for module in classifier.backbone.modules():
         if type(module) is torch.nn.Conv2d:
             module.to(torch.bfloat16)  # else autocast would do it again for every batch
-    return lambda pixels: bfloat16_logits(classifier, pixels, preprocessing)
+    forward = in_bfloat16(classifier)
+    return lambda pixels: predict_logits(classifier, pixels, preprocessing, forward=forward)

@@ -1,9 +1,11 @@
 """A classifier as an ONNX graph from uint8 pixels to logits, converted once and kept.
 
 The graph holds the normalisation, so an engine needs nothing else. It is kept in the user's cache
-folder under a digest of the weights and of all that the card says of the network, so a changed
-bundle finds none. With a kept graph a bundle is used without loading torch; everything that can be
-wrong with a bundle was checked when the graph was made from it. Knows no engine.
+folder under a digest of the weights, of all that the card says of the network and of the engine
+that was checked with it, so a changed bundle and another engine find none. Who may write that
+folder decides what is computed, so a graph of another user is not taken. With a kept graph a bundle
+is used without loading torch; everything that can be wrong with a bundle was checked when the graph
+was made from it. Knows no engine.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ import hashlib
 import io
 import json
 import os
+import time
 import warnings
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pellucid import __version__
-from pellucid.errors import UsageError
+from pellucid.errors import PellucidError, UsageError
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.storage import cache_root, write_bytes
 from pellucid.task import Task
@@ -29,6 +33,7 @@ FORMAT = 1  # raise it when the same bundle would become another graph
 PIXELS, LOGITS = "pixels", "logits"  # the names of the graph's input and output
 _MOST_BYTES = 2**30  # of all kept graphs; the one used longest ago goes first
 _MOST_CARD_BYTES = 2**24
+_DAY_S = 86400.0
 _DECIDING = ("format", "version", "network", "task", "preprocessing", "weights_sha256")
 
 
@@ -76,10 +81,14 @@ def convert(bundle: Bundle) -> bytes:
                 output_names=[LOGITS],
                 dynamic_axes={PIXELS: rows, LOGITS: rows},
             )
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, ImportError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise cannot_convert(bundle.spec.name, reason) from error
+    except Exception as error:  # the exporter raises whatever a network's own code does
+        raise cannot_convert(bundle.spec.name, reason_of(error)) from error
     return file.getvalue()
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what an engine or exporter says, or the kind of its error."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
 def cannot_convert(network: str, reason: str) -> UsageError:
@@ -88,23 +97,33 @@ def cannot_convert(network: str, reason: str) -> UsageError:
     return UsageError(rule, remedy="Leave the engine out, or ask for torch.")
 
 
-def find_kept(model: Path) -> KeptGraph | None:
-    """The graph that was made of this very bundle or run, or None where there is none."""
-    for folder in (model, model / "bundle"):
-        try:
-            card = _read_card(folder / "card.json")
-            place = _place(card)
-            graph = place.read_bytes()
-            with (folder / "weights.safetensors").open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # whatever is wrong, loading the bundle says it in plain words
+def find_kept(model: Path, engine: str) -> KeptGraph | None:
+    """The graph that was made of this very bundle or run for an engine, or None."""
+    inside = model / "bundle"
+    folder = inside if not (model / "card.json").is_file() else model  # as `load_bundle` chooses
+    try:
+        card = _read_card(folder / "card.json")
+        place = _place(card, engine)
+        graph = _read_own(place)
+        with (folder / "weights.safetensors").open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != card["weights_sha256"]:
             return None
-        _touch(place)
         preprocessing = Preprocessing.model_validate(card["preprocessing"])
-        return KeptGraph(Task.model_validate(card["task"]), preprocessing, graph, place)
-    return None
+        task = Task.model_validate(card["task"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, PellucidError):
+        return None  # whatever is wrong, loading the bundle says it in plain words
+    _touch(place)
+    return KeptGraph(task, preprocessing, graph, place)
+
+
+def _read_own(place: Path) -> bytes:
+    """A graph of bounded size that this user (or the system's) has written."""
+    status = place.stat()
+    own = not hasattr(os, "getuid") or status.st_uid in (os.getuid(), 0)
+    if not own or status.st_size > _MOST_BYTES:
+        raise ValueError
+    return place.read_bytes()
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -114,21 +133,32 @@ def _read_card(path: Path) -> dict[str, Any]:
     return card
 
 
-def keep(bundle: Bundle, graph: bytes) -> None:
-    """Keep the graph of a loaded bundle; a folder that cannot be written keeps nothing."""
+def keep(bundle: Bundle, engine: str, graph: bytes) -> None:
+    """Keep the graph of a loaded bundle, which this engine computed like torch.
+
+    A folder that cannot be written keeps nothing.
+    """
     try:
-        place = _place(bundle.card)
+        place = _place(bundle.card, engine)
         write_bytes(place, graph)
         _forget(place)
     except (UsageError, OSError, KeyError):
         return
 
 
-def _place(card: dict[str, Any]) -> Path:
-    """Where the graph of a bundle with this card is kept."""
-    deciding = [FORMAT, __version__, *(card[name] for name in _DECIDING)]
+def _place(card: dict[str, Any], engine: str) -> Path:
+    """Where the graph of a bundle with this card is kept for the engine that is installed."""
+    made_by = [FORMAT, __version__, engine, _version(engine)]
+    deciding = [*made_by, *(card[name] for name in _DECIDING)]
     text = json.dumps(deciding, sort_keys=True)
     return cache_root() / "graphs" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.onnx"
+
+
+def _version(engine: str) -> str:
+    try:
+        return metadata.version(engine)
+    except metadata.PackageNotFoundError:  # installed under another name, such as -gpu
+        return ""
 
 
 def _touch(place: Path) -> None:
@@ -139,7 +169,13 @@ def _touch(place: Path) -> None:
 
 
 def _forget(newest: Path) -> None:
-    """Delete the graphs used longest ago until the others fit; the newest always stays."""
+    """Delete the graphs used longest ago until the others fit; the newest always stays.
+
+    What a killed process left half written goes after a day.
+    """
+    for path in newest.parent.glob(".*.tmp"):
+        if time.time() - path.stat().st_mtime > _DAY_S:
+            path.unlink(missing_ok=True)
     found = [(path.stat(), path) for path in newest.parent.glob("*.onnx")]
     size = 0
     for status, path in sorted(found, key=lambda pair: -pair[0].st_mtime):

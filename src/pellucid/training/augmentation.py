@@ -17,6 +17,7 @@ import torch.nn.functional as F  # noqa: N812  the customary name
 from torch import Tensor
 
 from pellucid.errors import PlanError, TrainingError, did_you_mean
+from pellucid.training.device import own_randomness, seed_randomness
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 _POOL = 2**22  # numbers
@@ -300,14 +301,14 @@ def as_augmentation(transform: Callable[[Any], Any]) -> Augmentation:
     """Wrap a user's pipeline, such as one of `torchvision.transforms.v2`, for the loop.
 
     It is called image by image, (C, H, W) float32 in [0, 1], since v2 draws one set of parameters
-    a call. It draws from torch's global random state, which is seeded for it and put back.
+    a call. It draws from torch's global random state, which is seeded for it and put back, also
+    that of the images' device.
     Raises `TrainingError` when it changes the shape.
     """
 
     def apply(images: Tensor, generator: torch.Generator) -> Tensor:
-        with torch.random.fork_rng(devices=[]):
-            seed = int(torch.randint(2**62, (), generator=generator))
-            torch.default_generator.manual_seed(seed)
+        with own_randomness(images.device):
+            seed_randomness(int(torch.randint(2**62, (), generator=generator)), images.device)
             changed = [torch.as_tensor(transform(image)) for image in images]
         for image in changed:
             if image.shape != images.shape[1:]:

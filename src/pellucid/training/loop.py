@@ -135,7 +135,7 @@ def train(
                 _check_finite("gradient", norm, at, plan)
                 state.optimiser.step(at.rate, at.steps, clip_factor(norm, plan))
                 if (at.steps + 1) % AVERAGE_EVERY == 0:
-                    _average(state, plan, min(AVERAGE_EVERY, at.step + 1))
+                    _average(state, plan, min(AVERAGE_EVERY, at.step + 1), at.steps)
 
                 at.count(loss.item() * len(codes), len(codes), clock() - began)
                 listener.step(at.step, steps, at.images / max(at.seconds, 1e-9))
@@ -145,7 +145,7 @@ def train(
                 if interruption.asked:
                     raise KeyboardInterrupt
                 began = clock()
-            _average(state, plan, min(at.steps % AVERAGE_EVERY, at.step))
+            _average(state, plan, min(at.steps % AVERAGE_EVERY, at.step), at.steps - 1)
             row = _validate(state, plan, data, loss_of, score, clock)
             _turn_epoch(state, row, plan, was_cut=at.step < steps)
             if at.stopped_because or interruption.asked or clock.is_time_to_save(0.0):
@@ -196,11 +196,10 @@ def _ahead(device: torch.device, transform: Callable[[Any], Any] | None) -> int:
     return 2 if device.type == "cuda" and transform is None else 0
 
 
-def _average(state: State, plan: Plan, missed: int) -> None:
-    """Bring the moving average up to date when it has missed steps."""
+def _average(state: State, plan: Plan, missed: int, step: int) -> None:
+    """Bring the moving average up to date when it has missed steps, `step` the last of them."""
     if missed:
-        decay, step = plan.moving_average, state.at.steps
-        update_average(state.averaged, state.classifier, decay, step, missed)
+        update_average(state.averaged, state.classifier, plan.moving_average, step, missed)
 
 
 def _start(

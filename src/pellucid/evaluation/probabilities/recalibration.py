@@ -98,10 +98,10 @@ def _settle(offset: Floats, design: Floats, counts: tuple[Floats, Floats], lines
         np.subtract(1, shares, out=shares)
         step = _solve(np.multiply(expected, shares, out=shares) @ products, gap)
         lines = lines + _held(step)
-        length = np.abs(step).max(axis=1)
-        if not (length > _CLOSE * (1 + np.abs(lines).max(axis=1))).any():
+        settled = np.abs(step).max(axis=1) <= _CLOSE * (1 + np.abs(lines).max(axis=1))
+        if (settled | np.isnan(step).any(axis=1)).all():
             break
-    return np.where(length[:, None] <= 1e-6, lines, np.nan)
+    return np.where(settled[:, None], lines, np.nan)
 
 
 def _held(step: Floats) -> Floats:
