@@ -1,4 +1,4 @@
-"""Where a training stands, kept so that a kill at any moment loses at most a minute and no bit.
+"""Where a training stands, kept so that a kill at any moment loses no bit and seldom a minute.
 
 One safetensors file: weights, their moving average, those of the best epoch and the optimiser's
 tensors, with everything else as JSON in its header. It is written beside the old one, flushed to
