@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 1  # raise it when the same bundle would become another graph
 PIXELS, LOGITS = "pixels", "logits"  # the names of the graph's input and output
 _MOST_BYTES = 2**30  # of all kept graphs; the one used longest ago goes first
+_LARGEST_GRAPH = 2**31  # what the format's encoding allows
 _MOST_CARD_BYTES = 2**24
 _DAY_S = 86400.0
 _DECIDING = ("format", "version", "network", "task", "preprocessing", "weights_sha256")
@@ -121,7 +122,7 @@ def _read_own(place: Path) -> bytes:
     """A graph of bounded size that this user (or the system's) has written."""
     status = place.stat()
     own = not hasattr(os, "getuid") or status.st_uid in (os.getuid(), 0)
-    if not own or status.st_size > _MOST_BYTES:
+    if not own or status.st_size > _LARGEST_GRAPH:
         raise ValueError
     return place.read_bytes()
 
