@@ -43,7 +43,7 @@ UNASKED = {"baseline": False, "robustness": False, "explain": False}
 
 
 def auc_and_acc(labels: npt.NDArray[np.int64], scores: Floats) -> tuple[float, float]:
-    """Of codes (n, 1) and scores (n, K) that sum to 1, or of L labels of 0 and 1 with a score each."""
+    """Of codes (n, 1) with scores (n, K) that sum to 1, or of labels (n, L) with a score each."""
     from sklearn.metrics import roc_auc_score
 
     if labels.shape[1] > 1:  # several labels, each yes or no
