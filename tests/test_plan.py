@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pellucid.errors import PlanError, UsageError
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.spec import NetworkSpec
+from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.plan import (
-    Fingerprint,
     Plan,
     apply_settings,
     build_plan,
@@ -28,16 +28,22 @@ from pellucid.training.rules import steps_per_epoch
 
 
 def fingerprint(**changes: Any) -> Fingerprint:
+    pictures: dict[str, Any] = {"n_looked_at": 48, "median_height": 224, "median_width": 200}
     values: dict[str, Any] = {
         "n_images": 1000,
         "n_train": 700,
         "n_patients": 300,
-        "class_counts": {"label": (300, 400)},
-        "median_height": 224,
-        "median_width": 200,
-        "gpu": False,
+        "class_counts": {"label": {"well": 300, "ill": 400}},
+        "machine": {"gpu": "a GPU" if changes.pop("gpu", False) else None},
     }
-    return Fingerprint(**{**values, **changes})
+    for key in ("median_height", "median_width", "channels", "modality"):
+        if key in changes:
+            pictures[key] = changes.pop(key)
+    return Fingerprint(**{**values, "pictures": pictures, **changes})
+
+
+def counts(*images: int) -> dict[str, int]:
+    return {f"class {number}": n for number, n in enumerate(images)}
 
 
 def planned(key: str, settings: dict[str, Any] | None = None, **changes: Any) -> Any:
@@ -95,22 +101,27 @@ def test_a_plan_for_the_cpu_is_small_even_where_there_is_a_gpu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hint", "policy"),
+    ("name", "policy"),
     [
         ("chest_xray", "chest_xray"),
         ("PneumoniaMNIST", "chest_xray"),
         ("BUSI", "breast_ultrasound"),
         ("phantom:oct", "retinal_oct"),
         ("my pictures", "generic"),
-        (None, "generic"),
+        ("", "generic"),
     ],
 )
-def test_the_policy_follows_the_name(hint: str | None, policy: str) -> None:
-    assert planned("augmentation", hint=hint) == policy
+def test_the_policy_follows_the_name(name: str, policy: str) -> None:
+    assert planned("augmentation", name=name) == policy
+
+
+def test_the_policy_follows_a_modality_that_leaves_no_choice() -> None:
+    assert planned("augmentation", name="chest", modality="OPT") == "retinal_oct"
+    assert planned("augmentation", name="chest", modality="DX") == "chest_xray"
 
 
 @pytest.mark.parametrize(
-    ("counts", "weights"),
+    ("images", "weights"),
     [
         ((30, 70), "none"),
         ((19, 81), "balanced"),
@@ -119,12 +130,14 @@ def test_the_policy_follows_the_name(hint: str | None, policy: str) -> None:
         ((0, 10), "balanced"),
     ],
 )
-def test_rare_classes_get_weights(counts: tuple[int, ...], weights: str) -> None:
-    assert planned("class_weights", class_counts={"label": counts}) == weights
+def test_rare_classes_get_weights(images: tuple[int, ...], weights: str) -> None:
+    assert planned("class_weights", class_counts={"label": counts(*images)}) == weights
 
 
 def test_one_rare_target_is_enough() -> None:
-    assert planned("class_weights", class_counts={"a": (5, 5), "b": (99, 1)}) == "balanced"
+    assert (
+        planned("class_weights", class_counts={"a": counts(5, 5), "b": counts(99, 1)}) == "balanced"
+    )
 
 
 def test_rates_follow_optimiser_and_network() -> None:
@@ -153,7 +166,7 @@ def test_the_user_wins_and_the_rules_reckon_with_it() -> None:
     plan, reasons = build_plan(fingerprint(), {"epochs": 5, "batch_size": "8"}, 60.0)
     assert (plan.epochs, plan.batch_size, plan.budget_seconds) == (5, 8, 60.0)
     assert plan.warmup_epochs == 0.5
-    assert reasons["epochs"] == reasons["budget_seconds"] == "set by the user"
+    assert reasons["epochs"] == reasons["budget_seconds"] == "yours: set by the user"
     assert "87" not in reasons["epochs"]
     assert plan.moving_average == round(1 - 1 / 44, 4)
 
@@ -174,13 +187,17 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
         "blocks": [{"channels": 4, "padding": 0}],
         "learning_rate": 1e-5,
     }
-    plan, reasons = build_plan(fingerprint(hint="a: b # c"), settings, 600.0)
+    plan, reasons = build_plan(fingerprint(name="a: b # c"), settings, 600.0)
     path = save_plan(plan, tmp_path / "plan.yaml", reasons)
     assert load_plan(path) == plan
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     assert len(lines) == len(Plan.model_fields)
     assert all("  # " in line for line in lines)
-    assert "image_size: 64  # the images have 224 pixels; 64 is affordable on a CPU" in lines
+    rule = "# rule: the images have 224 pixels; 64 is affordable on a CPU"
+    assert f"image_size: 64  {rule}" in lines
+    assert "seed: 0  # fixed: every random draw follows from it" in lines
+    kinds = {line.split("  # ")[1].split(":")[0] for line in lines}
+    assert kinds == {"fixed", "rule", "yours"}
 
 
 def test_a_plan_file_may_be_partial(tmp_path: Path) -> None:
@@ -189,12 +206,12 @@ def test_a_plan_file_may_be_partial(tmp_path: Path) -> None:
     plan, reasons = make_plan(fingerprint(), path=path, settings={"epochs": 3})
     assert (plan.network, plan.budget_seconds, plan.epochs) == ("resnet34", 600.0, 3)
     assert plan.image_size == 64
-    assert reasons["network"] == "from the plan file"
-    assert reasons["epochs"] == "set by the user"
+    assert reasons["network"] == "yours: from the plan file"
+    assert reasons["epochs"] == "yours: set by the user"
 
 
 def test_a_whole_plan_file_repeats_the_plan_on_other_data(tmp_path: Path) -> None:
-    plan, reasons = build_plan(fingerprint(hint="oct"))
+    plan, reasons = build_plan(fingerprint(name="oct"))
     path = save_plan(plan, tmp_path / "plan.yaml", reasons)
     assert make_plan(fingerprint(n_train=10, channels=3), path=path)[0] == plan
 

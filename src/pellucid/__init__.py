@@ -29,6 +29,7 @@ _HOMES = {
     "read_dataset": "pellucid.data.index",
     "Dataset": "pellucid.data.index",
     "audit": "pellucid.pipeline",
+    "plan": "pellucid.pipeline",
     "train": "pellucid.pipeline",
     "evaluate": "pellucid.judging",
     "compare": "pellucid.judging",

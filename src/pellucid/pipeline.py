@@ -38,6 +38,8 @@ from pellucid.storage import write_text
 if TYPE_CHECKING:
     from pellucid.auditing.copies import Copies
     from pellucid.data.cache import PixelCache
+    from pellucid.training.fingerprint import Fingerprint
+    from pellucid.training.plan import Plan
 
 
 def audit(
@@ -74,6 +76,17 @@ def _look(
     preprocessing = Preprocessing(image_size=64, channels=1, window=window)
     cache = build_cache(dataset, preprocessing, progress=count)
     return cache, find_copies(cache, progress.counter("Comparing pictures"))
+
+
+def plan(dataset: Dataset, **request: Any) -> tuple[Fingerprint, Plan, dict[str, str]]:
+    """How `train` would train on a dataset, and why, hyperparameter by hyperparameter.
+
+    The arguments are those of `train` that bear on the plan: `plan`, `settings`, `budget`, `seed`.
+    Looks at a sample of the pictures; nothing is written.
+    """
+    from pellucid.preparation import Request, choose_plan
+
+    return choose_plan(dataset, Request(**request))
 
 
 def split(

@@ -26,8 +26,9 @@ from pellucid.network.classifier import Classifier, NetworkSpec, build_classifie
 from pellucid.progress import Progress
 from pellucid.run import Run, clear_run, versions
 from pellucid.task import Task
-from pellucid.training.fingerprint import measure_fingerprint
+from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.loss import choose_pairing
+from pellucid.training.measuring import measure_fingerprint
 from pellucid.training.plan import (
     Plan,
     apply_settings,
@@ -102,8 +103,7 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
 
     Raises `CheckFailed` when the audit finds what makes results wrong and is not allowed.
     """
-    fingerprint = measure_fingerprint(dataset)
-    plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
+    fingerprint, plan, reasons = choose_plan(dataset, wish)
     classifier = _build(plan, dataset.task)
     _split(dataset, plan, wish)  # what cannot be split is refused before anything is decoded
     prepared = _decode(dataset, (plan, classifier), wish, progress)
@@ -132,8 +132,15 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
         unreadable=len(dataset.table) - readable,
     )
     run.save_index(dataset.table)
+    fingerprint.with_duplicates(copies.n_copies(len(dataset.table))).save(run.fingerprint_path)
     save_plan(plan, run.plan_path, reasons)
     return prepared
+
+
+def choose_plan(dataset: Dataset, wish: Request) -> tuple[Fingerprint, Plan, dict[str, str]]:
+    """What is known of dataset and machine, the plan that follows, and each line's reason."""
+    fingerprint = measure_fingerprint(dataset)
+    return fingerprint, *make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
 
 
 def check_audit(audit: Audit, allowed: Collection[str] = ()) -> None:

@@ -1,7 +1,7 @@
 """The run folder: which file of a run is where, and how each of our small ones is read.
 
-    RUN/ plan.yaml  index.csv (with split)  audit.json  history.csv  run.json  checkpoints/
-         predictions/<split>.csv  baseline/  robustness.csv  features.npz  pictures/
+    RUN/ fingerprint.json  plan.yaml  index.csv (with split)  audit.json  history.csv  run.json
+         checkpoints/  predictions/<split>.csv  baseline/  robustness.csv  features.npz  pictures/
          evaluation.json  explanation.json  comparison.json  report.html  bundle/
          checklist.yaml  checklists.md  checklists.docx
 
@@ -33,6 +33,11 @@ class Run:
     """A run folder, by name of what it holds."""
 
     folder: Path
+
+    @property
+    def fingerprint_path(self) -> Path:
+        """What was known of the data and the machine when the plan was made."""
+        return self.folder / "fingerprint.json"
 
     @property
     def plan_path(self) -> Path:

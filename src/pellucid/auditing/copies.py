@@ -50,6 +50,10 @@ class Copies:
         """A label (n_rows,) for each row, equal where rows are linked through copies."""
         return _components(self.pairs, n_rows)
 
+    def n_copies(self, n_rows: int) -> int:
+        """How many of the rows show what one before them shows."""
+        return n_rows - len(np.unique(self.groups(n_rows)))
+
 
 def find_copies(cache: PixelCache, progress: Report | None = None) -> Copies:
     """Look for copies among the readable pictures; pictures of one grey value are left out.

@@ -1,7 +1,7 @@
 """The command line: one subcommand a verb; each imports its stage inside the command.
 
     app.py             the application, shared options, exit codes
-    training.py        demo, train
+    training.py        demo, plan, train
     datasets.py        audit, split
     judging.py         predict, evaluate, compare, report
     explaining.py      explain
@@ -37,6 +37,7 @@ Options:
 
 Commands:
   demo      Synthetic patients → audit → train → evaluate → report, in a...
+  plan      How `train` would train on this data, and why, line by line;...
   train     Everything from labelled images up to the report.
   audit     What is wrong with the data; exit code 1 when a finding is a...
   split     Write a manifest with splits by patient, for `train FILE...
@@ -52,6 +53,7 @@ Commands:
 
 VERBS = {
     "demo": "training",
+    "plan": "training",
     "train": "training",
     "audit": "datasets",
     "split": "datasets",

@@ -1,4 +1,4 @@
-"""Commands that train: `demo` and `train`, with what they ask and how they are interrupted."""
+"""Commands that train: `demo`, `plan` and `train`; what they ask, and how they are interrupted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pellucid.cli.app import AsJson, Seed, StratifyBy, Window, app, command_line, print_json
+from pellucid.cli.app import (
+    AsJson,
+    Seed,
+    StratifyBy,
+    Window,
+    app,
+    command_line,
+    print_json,
+    refuse_existing,
+)
 from pellucid.cli.data_options import read_data, takes_data
 from pellucid.progress import Progress
 
 if TYPE_CHECKING:
     from pellucid.data.index import Dataset
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One hyperparameter; may be repeated."),
+]
+PlanFile = Annotated[
+    Path | None, typer.Option("--plan", metavar="FILE", help="A plan.yaml to follow.")
+]
+Weights = Annotated[str | None, typer.Option(metavar="FILE|imagenet", help="Pretrained weights.")]
+Budget = Annotated[
+    str | None, typer.Option(help="Wall time for training with validation: 90s, 10m, 2h.")
+]
 
 
 @app.command()
@@ -48,24 +69,74 @@ def demo(
 
 @app.command()
 @takes_data
+def plan(
+    chosen: dict[str, Any],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The plan (.yaml) to write.")
+    ] = None,
+    fingerprint: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write what was measured of data and machine (.json)."),
+    ] = None,
+    plan_file: PlanFile = None,
+    settings: Settings = None,
+    weights: Weights = None,
+    window: Window = None,
+    budget: Budget = None,
+    seed: Seed = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the files.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """How `train` would train on this data, and why, line by line; `train --plan` follows it."""
+    for path in (out, fingerprint):
+        if path is not None:
+            refuse_existing(path, overwrite)
+    from pellucid import pipeline
+    from pellucid.training.plan import plan_text, save_plan
+
+    measured, made, reasons = pipeline.plan(
+        read_data(chosen, as_json),
+        plan=plan_file,
+        settings=_wanted(settings, weights, window),
+        budget=budget,
+        seed=seed,
+    )
+    if fingerprint is not None:
+        measured.save(fingerprint)
+    if out is not None:
+        save_plan(made, out, reasons)
+    if as_json:
+        facts, values = measured.model_dump(mode="json"), made.model_dump(mode="json")
+        print_json({"fingerprint": facts, "plan": values, "reasons": reasons})
+    elif out is not None:
+        typer.echo(out)
+    else:
+        typer.echo(plan_text(made, reasons), nl=False)
+
+
+def _wanted(settings: list[str] | None, weights: str | None, window: str | None) -> dict[str, Any]:
+    """The hyperparameters that the command line names."""
+    from pellucid.training.plan import parse_overrides
+
+    wanted = parse_overrides(settings or [])
+    wanted.update({"weights": weights} if weights is not None else {})
+    wanted.update({"window": window} if window is not None else {})
+    return wanted
+
+
+@app.command()
+@takes_data
 def train(
     chosen: dict[str, Any],
     out: Annotated[Path, typer.Option(metavar="RUN", help="The run folder to write.")],
     two_logits: Annotated[
         bool, typer.Option(help="Two logits and softmax for a target of two classes.")
     ] = False,
-    plan: Annotated[Path | None, typer.Option(help="A plan.yaml to follow.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One hyperparameter; may be repeated."),
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(metavar="FILE|imagenet", help="Pretrained weights.")
-    ] = None,
+    plan_file: PlanFile = None,
+    settings: Settings = None,
+    weights: Weights = None,
     window: Window = None,
-    budget: Annotated[
-        str | None, typer.Option(help="Wall time for training with validation: 90s, 10m, 2h.")
-    ] = None,
+    budget: Budget = None,
     external: Annotated[
         str | None,
         typer.Option(metavar="DATA", help="A second dataset, read alike: the external test."),
@@ -95,11 +166,8 @@ def train(
 ) -> None:
     """Everything from labelled images up to the report."""
     from pellucid import pipeline
-    from pellucid.training.plan import parse_overrides
 
-    wanted = parse_overrides(settings or [])
-    wanted.update({"weights": weights} if weights is not None else {})
-    wanted.update({"window": window} if window is not None else {})
+    wanted = _wanted(settings, weights, window)
     with _resumable():
         dataset = read_data({**chosen, "two_logits": two_logits}, as_json)
         if external is not None:
@@ -107,7 +175,7 @@ def train(
         run = pipeline.train(
             dataset,
             out,
-            plan=plan,
+            plan=plan_file,
             settings=wanted,
             budget=budget,
             seed=seed,

@@ -1,59 +1,81 @@
-"""Measuring what the plan's rules want to know of a dataset.
+"""What is known of a dataset and of the machine before a plan is made: a readable JSON file.
 
-Sizes and colour come from a sample of the images, since most datasets are of one kind; labels and
-patients from the table. The rules themselves stand in `rules`.
+The rules read it, and a person may. It does not know how it was measured (`measuring`) nor what
+follows from it (`rules`).
 """
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+from pathlib import Path
+from typing import Literal
 
-from pellucid.data.index import Dataset
-from pellucid.errors import DataError, ReadError
-from pellucid.images.reading import read_image
-from pellucid.training.rules import Fingerprint
+from pydantic import BaseModel, ConfigDict, Field
 
-SAMPLE = 48
-GREY_TOLERANCE = 8 / 255  # JPEG turns a grey picture's channels apart by a few levels
+from pellucid.storage import write_json
 
 
-def measure_fingerprint(dataset: Dataset) -> Fingerprint:
-    """What the plan's rules want to know; sizes and colour from a sample of the images."""
-    table = dataset.table
-    given = int((table["split"] == "train").sum()) if "split" in table else 0
-    heights, widths, coloured = _measure_sample(table)
-    counts = {
-        target.name: tuple(int((codes == code).sum()) for code in range(len(target.classes)))
-        for target, codes in zip(dataset.task.targets, dataset.codes().T, strict=True)
-    }
-    return Fingerprint(
-        n_images=len(table),
-        n_train=given or max(1, round(0.7 * len(table))),
-        n_patients=int(table["patient_id"].nunique()),
-        class_counts=counts,
-        median_height=float(np.median(heights)),
-        median_width=float(np.median(widths)),
-        channels=3 if coloured else 1,
-        hint=dataset.name,
-    )
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _measure_sample(table: pd.DataFrame) -> tuple[list[int], list[int], bool]:
-    """Heights, widths and whether any has colour, of images spread evenly over the table."""
-    heights, widths, coloured, failure = [], [], False, None
-    step = max(1, len(table) // SAMPLE)
-    for path, frame in zip(table["image_path"][::step], table["frame"][::step], strict=True):
-        try:
-            pixels = read_image(path, int(frame)).pixels
-        except ReadError as error:
-            failure = error
-            continue
-        heights.append(pixels.shape[1])
-        widths.append(pixels.shape[2])
-        coloured |= len(pixels) == 3 and float(np.ptp(pixels, axis=0).max()) > GREY_TOLERANCE
-    if not heights:
-        raise DataError(
-            "None of the images looked at could be read", f"for example: {failure}"
-        ) from failure
-    return heights, widths, bool(coloured)
+class Pictures(_Facts):
+    """How the pictures look; all but `duplicates` from a sample of them, spread over the table.
+
+    Sides are in pixels, greys shares of full scale before any preprocessing. `modality` is DICOM's
+    (PS3.3 C.7.3.1.1.1) where a file names one. `duplicates` counts the images that are copies of
+    one counted before, and is None where they were not looked for.
+    """
+
+    n_looked_at: int = Field(ge=1)
+    median_height: float = Field(gt=0)
+    median_width: float = Field(gt=0)
+    smallest_side: int = Field(0, ge=0)
+    largest_side: int = Field(0, ge=0)
+    channels: Literal[1, 3] = 1
+    bit_depths: tuple[int, ...] = ()
+    formats: tuple[str, ...] = ()
+    mean_grey: float = 0.5
+    std_grey: float = 0.25
+    modality: str | None = None
+    duplicates: int | None = None
+
+    @property
+    def side(self) -> float:
+        """The longer side of the median image, in pixels."""
+        return max(self.median_height, self.median_width)
+
+
+class Machine(_Facts):
+    """What will train: processors that this process may use, memory in GiB, and a GPU's name."""
+
+    cores: int = Field(1, ge=1)
+    memory_gib: float = Field(0.0, ge=0.0)
+    bfloat16: bool = False
+    gpu: str | None = None
+
+
+class Fingerprint(_Facts):
+    """What the rules know of a dataset and of the machine.
+
+    `n_train` is the (expected) number of training images, `class_counts` the images of each class,
+    a target; `name` the dataset's, which may tell the anatomy ("phantom:oct").
+    """
+
+    name: str = ""
+    n_images: int = Field(ge=1)
+    n_train: int = Field(ge=1)
+    n_patients: int = Field(ge=0)
+    patients_known: bool = True
+    images_a_patient: tuple[float, int] = Field((1.0, 1), description="median and most")
+    class_counts: dict[str, dict[str, int]]
+    pictures: Pictures
+    machine: Machine = Machine()
+
+    def with_duplicates(self, n: int) -> Fingerprint:
+        """The same, with the number of images that are copies of one counted before."""
+        pictures = self.pictures.model_copy(update={"duplicates": n})
+        return self.model_copy(update={"pictures": pictures})
+
+    def save(self, path: Path) -> Path:
+        """Write it as JSON."""
+        return write_json(path, self.model_dump(mode="json"))

@@ -15,8 +15,9 @@ import yaml
 
 from pellucid.errors import PlanError, UsageError
 from pellucid.storage import write_text
+from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.hyperparameters import Plan, check_known
-from pellucid.training.rules import Fingerprint, apply_rules
+from pellucid.training.rules import apply_rules
 
 __all__ = [
     "Fingerprint",
@@ -27,6 +28,7 @@ __all__ = [
     "make_plan",
     "parse_budget",
     "parse_overrides",
+    "plan_text",
     "read_settings",
     "save_plan",
 ]
@@ -61,7 +63,7 @@ def make_plan(
     from_file = read_settings(path) if path else {}
     plan, reasons = build_plan(fingerprint, {**from_file, **(settings or {})})
     for key in from_file.keys() - (settings or {}).keys():
-        reasons[key] = "from the plan file"
+        reasons[key] = "yours: from the plan file"
     return plan, reasons
 
 
@@ -71,12 +73,17 @@ def apply_settings(plan: Plan, settings: Mapping[str, Any]) -> Plan:
 
 
 def save_plan(plan: Plan, path: Path, reasons: Mapping[str, str] | None = None) -> Path:
-    """Write the plan as YAML, a comment a line: the reason, or what the hyperparameter means."""
-    lines = ["# Every hyperparameter of this run. Edit a copy and give it back with --plan."]
+    """Write the plan as `plan_text` gives it."""
+    return write_text(path, plan_text(plan, reasons or {}))
+
+
+def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
+    """The plan as YAML, a comment a line: the reason, or what the hyperparameter means."""
+    lines = ["# Every hyperparameter of a run. Edit a copy and give it back with --plan."]
     for key, value in plan.model_dump(mode="json").items():
-        comment = (reasons or {}).get(key) or Plan.model_fields[key].description
+        comment = reasons.get(key) or Plan.model_fields[key].description
         lines.append(f"{key}: {_yaml(value)}  # {comment}")
-    return write_text(path, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def load_plan(path: Path) -> Plan:

@@ -1,16 +1,16 @@
-"""From a dataset's fingerprint to hyperparameters, each with its reason.
+"""From a fingerprint to hyperparameters, each with its reason.
 
 A rule sees the fingerprint and what was chosen before it, the user's own settings included, so that
-`network=vgg11` also changes the learning rate. Rules know no image and no file.
+`network=vgg11` also changes the learning rate. What no rule touches is a fixed choice. Rules know
+no image and no file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.hyperparameters import Plan
 
 IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
@@ -18,6 +18,7 @@ IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 STEPS_WANTED = 3000
 SMALL_DATASET = 500
 TINY = 32  # pixels a side
+SET_BY_USER = "yours: set by the user"
 _HINTS = {
     "chest_xray": ("chest", "pneumonia", "cxr", "covid"),
     "breast_ultrasound": ("breast", "busi", "ultrasound"),
@@ -25,50 +26,26 @@ _HINTS = {
 }
 
 
-class Fingerprint(BaseModel):
-    """What the rules know of a dataset.
-
-    `n_train` is the (expected) number of training images, `class_counts` the images of each class,
-    a target; heights and widths are medians in pixels; `hint` a name that may tell the modality
-    ("phantom:oct"); `gpu` None means: look for one when it matters.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    n_images: int = Field(ge=1)
-    n_train: int = Field(ge=1)
-    n_patients: int = Field(ge=0)
-    class_counts: dict[str, tuple[int, ...]]
-    median_height: float = Field(gt=0)
-    median_width: float = Field(gt=0)
-    channels: Literal[1, 3] = 1
-    hint: str | None = None
-    gpu: bool | None = None
-
-    @property
-    def side(self) -> float:
-        """The longer side of the median image, in pixels."""
-        return max(self.median_height, self.median_width)
-
-
 Chosen = Mapping[str, Any]
 Rule = Callable[[Fingerprint, Chosen], tuple[Any, str]]
 
 
 def apply_rules(fingerprint: Fingerprint, settings: Chosen) -> tuple[Plan, dict[str, str]]:
-    """The plan for a dataset, and for each hyperparameter that a rule or the user set, why."""
+    """The plan for a dataset, and for each hyperparameter why: fixed, by a rule, or the user's."""
     chosen = Plan(**settings).model_dump()
-    reasons = dict.fromkeys(settings, "set by the user")
+    reasons = {key: f"fixed: {field.description}" for key, field in Plan.model_fields.items()}
+    reasons |= dict.fromkeys(settings, SET_BY_USER)
     for key, rule in RULES.items():
         if key not in settings:
-            chosen[key], reasons[key] = rule(fingerprint, chosen)
+            chosen[key], reason = rule(fingerprint, chosen)
+            reasons[key] = f"rule: {reason}"
     return Plan(**chosen), reasons
 
 
 def _image_size(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     on_gpu = _is_on_gpu(fingerprint, chosen)
     limit, where = (IMAGE_SIZE_GPU, "on a GPU") if on_gpu else (IMAGE_SIZE_CPU, "on a CPU")
-    side = fingerprint.side
+    side = fingerprint.pictures.side
     if side <= limit:
         size = max(8, 4 * round(side / 4))
         return size, f"the images are {side:g} pixels wide or high; a multiple of 4 suits pooling"
@@ -76,8 +53,8 @@ def _image_size(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 
 
 def _channels(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
-    kind = "grey" if fingerprint.channels == 1 else "coloured"
-    return fingerprint.channels, f"the images are {kind}"
+    kind = "grey" if fingerprint.pictures.channels == 1 else "coloured"
+    return fingerprint.pictures.channels, f"the images are {kind}"
 
 
 def _network(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
@@ -103,7 +80,9 @@ def _batch_size(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
 
 
 def _augmentation(fingerprint: Fingerprint, _: Chosen) -> tuple[str, str]:
-    hint = (fingerprint.hint or "").lower()
+    if fingerprint.pictures.modality == "OPT":
+        return "retinal_oct", "the files' modality is OPT, ophthalmic tomography"
+    hint = fingerprint.name.lower()
     for policy, words in _HINTS.items():
         for word in words:
             if word in hint:
@@ -115,7 +94,8 @@ def _class_weights(fingerprint: Fingerprint, _: Chosen) -> tuple[str, str]:
     rarest = 1.0
     for counts in fingerprint.class_counts.values():
         # Two fifths of an even share: 20 % of two classes, 10 % of four.
-        rarest = min(rarest, len(counts) * min(counts) / max(sum(counts), 1))
+        images = counts.values()
+        rarest = min(rarest, len(counts) * min(images) / max(sum(images), 1))
     if rarest < 0.4:
         return "balanced", f"the rarest class has {rarest:.0%} of an even share"
     return "none", f"no class is rare (the rarest has {rarest:.0%} of an even share)"
@@ -191,11 +171,4 @@ def _has_norm(chosen: Chosen) -> bool:
 
 
 def _is_on_gpu(fingerprint: Fingerprint, chosen: Chosen) -> bool:
-    gpu = _has_gpu() if fingerprint.gpu is None else fingerprint.gpu
-    return gpu and chosen["device"] != "cpu"
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+    return fingerprint.machine.gpu is not None and chosen["device"] != "cpu"

@@ -1,0 +1,281 @@
+"""MedMNIST's 2D protocol on any of its archives: train, choose on val, report test.
+
+    python benchmarks/medmnist.py pneumoniamnist.npz --budget 2m --rounds 5 --json FILE
+
+AUC and ACC are MedMNIST's own (its `evaluator.py`): AUC is the mean over classes, or over labels,
+of one-vs-rest areas, of two classes the positive one's; ACC asks for the largest score, of two
+classes and of labels for more than 0.5. A contestant trains on `train`, chooses its epoch by AUC on
+`val`, and is asked for `test` once; `--rounds` seeds give mean and standard deviation. Everybody
+has the same wall time for training with validation, in a process of its own, alone.
+
+Pellucid: no option but the budget.
+MedMNIST's recipe: its ResNet-18 for 28 px, batches of 128, Adam at 0.001, ten times less after a
+half and three quarters of 100 epochs, or of as many as the time allows; no augmentation.
+torchvision: its ResNet-18 from random weights at 64 px, RandomResizedCrop and a flip, SGD with
+momentum at 0.1 falling by a cosine, as its reference scripts train.
+
+A `test` that was cut out of the published training set does not give a row of the public table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from contest import Case, Worker, answer_cases, parse_options
+from machine import publish
+
+HERE = Path(__file__).resolve().parent
+Floats = npt.NDArray[np.float64]
+UNASKED = {"baseline": False, "robustness": False, "explain": False}
+
+
+# --- MedMNIST's metrics ---------------------------------------------------------------------------
+
+
+def auc_and_acc(labels: npt.NDArray[np.int64], scores: Floats) -> tuple[float, float]:
+    """Of codes (n, 1) with scores (n, K) that sum to 1, or of labels (n, L) with a score each."""
+    from sklearn.metrics import roc_auc_score
+
+    if labels.shape[1] > 1:  # several labels, each yes or no
+        areas = [roc_auc_score(labels[:, i], scores[:, i]) for i in range(labels.shape[1])]
+        return float(np.mean(areas)), float(((scores > 0.5) == labels).mean())
+    codes = labels[:, 0]
+    if scores.shape[1] == 2:
+        return float(roc_auc_score(codes, scores[:, 1])), float(
+            ((scores[:, 1] > 0.5) == codes).mean()
+        )
+    areas = [roc_auc_score(codes == k, scores[:, k]) for k in range(scores.shape[1])]
+    return float(np.mean(areas)), float((scores.argmax(axis=1) == codes).mean())
+
+
+# --- contestants ----------------------------------------------------------------------------------
+
+
+def pellucid(case: Case) -> dict[str, Any]:
+    """`pellucid.train` with a budget, and what it says of the test images."""
+    import pandas as pd
+
+    from pellucid import pipeline
+    from pellucid.data.index import read_dataset
+    from pellucid.progress import Progress
+
+    patients = Path(case["archive"]).with_name(Path(case["archive"]).stem + "_patients.csv")
+    known = {"patients": patients} if patients.is_file() else {}
+    dataset = read_dataset(case["archive"], **known)
+    with tempfile.TemporaryDirectory() as folder:
+        run = pipeline.train(
+            dataset,
+            Path(folder) / "run",
+            budget=f"{case['seconds']}s",
+            seed=case["seed"],
+            allow_shared_patients=True,
+            allow=case["allow"],
+            progress=Progress(quiet=True),
+            **UNASKED,
+        )
+        table = pd.read_csv(run.predictions_path("test"))
+        training = run.facts["training"]
+    labels, scores = [], []
+    for target in dataset.task.targets:
+        rows = table[table["target"] == target.name].sort_values("image_id")
+        names = [f"probability_{name}" for name in target.classes]
+        several = len(dataset.task.targets) > 1
+        scores.append(rows[names[-1:] if several else names].to_numpy())
+        labels.append(rows["y_true"].map(target.classes.index).to_numpy()[:, None])
+    auc, acc = auc_and_acc(np.hstack(labels), np.hstack(scores))
+    return {"auc": auc, "acc": acc, "seconds": training["seconds"]}
+
+
+def recipe(case: Case) -> dict[str, Any]:
+    """MedMNIST's published training of its ResNet-18 for 28 px."""
+    import torch
+
+    def optimiser(network: Any, epochs: int) -> tuple[Any, Any]:
+        adam = torch.optim.Adam(network.parameters(), lr=1e-3)
+        drops = [epochs // 2, 3 * epochs // 4]
+        return adam, torch.optim.lr_scheduler.MultiStepLR(adam, drops, gamma=0.1)
+
+    return _train(case, side=None, batch=128, optimiser=optimiser, change=lambda x: x)
+
+
+def standard(case: Case) -> dict[str, Any]:
+    """The ResNet-18 and the transforms of torchvision, at 64 px."""
+    import torch
+    from torchvision.transforms import v2
+
+    change = v2.Compose([v2.RandomResizedCrop(64, antialias=True), v2.RandomHorizontalFlip()])
+
+    def optimiser(network: Any, epochs: int) -> tuple[Any, Any]:
+        sgd = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+        return sgd, torch.optim.lr_scheduler.CosineAnnealingLR(sgd, epochs)
+
+    def each(images: Any) -> Any:
+        return torch.stack([change(image) for image in images])
+
+    return _train(case, side=64, batch=32, optimiser=optimiser, change=each)
+
+
+CONTESTANTS: dict[str, Callable[[Case], dict[str, Any]]] = {
+    "Pellucid": pellucid,
+    "MedMNIST's recipe": recipe,
+    "torchvision": standard,
+}
+
+
+def _train(
+    case: Case,
+    *,
+    side: int | None,
+    batch: int,
+    optimiser: Callable[[Any, int], tuple[Any, Any]],
+    change: Callable[[Any], Any],
+) -> dict[str, Any]:
+    """A plain loop: as many epochs as the time allows, 100 at most; the best by AUC on val."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(case["seed"])
+    sets = _read(Path(case["archive"]), side)
+    images, labels = sets["train"]
+    several = labels.shape[1] > 1
+    n_out = labels.shape[1] if several else int(labels.max()) + 1
+    network = _resnet18(images.shape[1], n_out, side).to(memory_format=torch.channels_last)
+    loss_of = nn.BCEWithLogitsLoss() if several else nn.CrossEntropyLoss()
+    targets = labels.float() if several else labels[:, 0]
+
+    @torch.inference_mode()
+    def score(split: str) -> tuple[float, float]:
+        network.eval()
+        pictures, truth = sets[split]
+        logits = torch.cat([network(block) for block in pictures.split(256)])
+        shares = logits.sigmoid() if several else logits.softmax(dim=1)
+        return auc_and_acc(truth.numpy(), shares.double().numpy())
+
+    started, epochs, done = time.monotonic(), 100, 0
+    best: tuple[float, dict[str, Any]] = (-1.0, {})
+    rule, schedule = optimiser(network, epochs)
+    while done < epochs:
+        network.train()
+        for rows in torch.randperm(len(images)).split(batch):
+            if len(rows) == 1:
+                continue  # batch norm cannot bear it
+            rule.zero_grad()
+            loss_of(network(change(images[rows])), targets[rows]).backward()
+            rule.step()
+        schedule.step()
+        done += 1
+        auc = score("val")[0]
+        if auc > best[0]:
+            best = (auc, {k: v.clone() for k, v in network.state_dict().items()})
+        spent = time.monotonic() - started
+        if done == 1:  # its time tells how many there will be, and the rate falls accordingly
+            epochs = max(1, min(epochs, int(case["seconds"] / spent)))
+            rule, schedule = optimiser(network, epochs)
+        if spent * (done + 1) / done > case["seconds"]:
+            break
+    seconds = time.monotonic() - started
+    network.load_state_dict(best[1])
+    auc, acc = score("test")
+    return {"auc": auc, "acc": acc, "seconds": seconds, "epochs": done}
+
+
+def _read(archive: Path, side: int | None) -> dict[str, tuple[Any, Any]]:
+    """Images float32 (n, C, H, W), normalised by 0.5 and 0.5 as MedMNIST's, and labels (n, L)."""
+    import torch
+    from torch.nn import functional
+
+    found = {}
+    with np.load(archive, allow_pickle=False) as arrays:
+        for split in ("train", "val", "test"):
+            pixels = torch.from_numpy(arrays[f"{split}_images"])
+            pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+            images = (pixels.float() / 255 - 0.5) / 0.5
+            if side is not None:
+                images = functional.interpolate(images, size=(side, side), mode="bilinear")
+            labels = torch.from_numpy(arrays[f"{split}_labels"].astype(np.int64))
+            found[split] = (images, labels.reshape(len(labels), -1))
+    return found
+
+
+def _resnet18(channels: int, n_out: int, side: int | None) -> Any:
+    from torch import nn
+    from torchvision.models import resnet18
+
+    network = resnet18(num_classes=n_out)
+    if side is None:  # MedMNIST's own for 28 px: a 3 × 3 stem and no pooling after it
+        network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    else:
+        network.conv1 = nn.Conv2d(channels, 64, 7, 2, padding=3, bias=False)
+    return network
+
+
+# --- the contest ----------------------------------------------------------------------------------
+
+
+def rows_of(options: argparse.Namespace, seconds: float) -> Iterator[dict[str, Any]]:
+    """A row an archive, contestant and seed, printed as it is found."""
+    for archive in options.archives:
+        for seed in range(options.rounds):
+            for name in options.only or CONTESTANTS:
+                worker = Worker(sys.executable, Path(__file__), "--answer", name, "x")
+                case = {"archive": str(archive), "seconds": seconds, "seed": seed}
+                found = worker({**case, "allow": options.allow or []})
+                worker.close()
+                row = {"archive": archive.stem, "contestant": name, "seed": seed, **found}
+                print({k: _short(v) for k, v in row.items()}, file=sys.stderr, flush=True)
+                yield row
+
+
+def _short(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds, an archive and contestant."""
+    keys = dict.fromkeys((row["archive"], row["contestant"]) for row in rows)
+    table = []
+    for archive, name in keys:
+        mine = [r for r in rows if (r["archive"], r["contestant"]) == (archive, name)]
+        line: dict[str, Any] = {"archive": archive, "contestant": name, "seeds": len(mine)}
+        for metric in ("auc", "acc", "seconds"):
+            values = [row[metric] for row in mine]
+            line[metric] = round(statistics.mean(values), 4)
+            line[f"{metric}_sd"] = round(statistics.stdev(values), 4) if len(values) > 1 else None
+        table.append(line)
+    return table
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("archives", nargs="+", type=Path, help="MedMNIST .npz files")
+    parser.add_argument("--budget", default="2m", help="wall time of each training")
+    parser.add_argument("--only", nargs="*", choices=list(CONTESTANTS), help="these contestants")
+    parser.add_argument("--allow", nargs="*", help="findings of the audit to train despite of")
+    parser.add_argument("--answer", choices=list(CONTESTANTS), help=argparse.SUPPRESS)
+
+
+def main() -> None:
+    options = parse_options(__doc__ or "", rounds=5, add=add_options)
+    if options.answer:
+        answer_cases(CONTESTANTS[options.answer])
+        return
+    from pellucid.training.plan import parse_budget
+
+    rows = list(rows_of(options, parse_budget(options.budget)))
+    names = " ".join(archive.name for archive in options.archives)
+    command = f"python benchmarks/medmnist.py {names} --budget {options.budget}"
+    publish(summarise(rows), f"{command} --rounds {options.rounds}", options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Measuring what the plan's rules want to know: of the pictures, of the patients, of the machine.
+
+How pictures look is taken from a sample of them, since most datasets are of one kind; labels and
+patients come from the table. The rules themselves stand in `rules`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pellucid.data.index import Dataset
+from pellucid.data.mapped_rows import memory_bytes
+from pellucid.errors import DataError, ReadError
+from pellucid.images.image import Image
+from pellucid.images.reading import read_image
+from pellucid.training.fingerprint import Fingerprint, Machine, Pictures
+
+SAMPLE = 48
+GREY_TOLERANCE = 8 / 255  # JPEG turns a grey picture's channels apart by a few levels
+
+
+def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fingerprint:
+    """What is known of the dataset, and of the machine unless it is given.
+
+    Raises `DataError` when no picture of the sample can be read.
+    """
+    table = dataset.table
+    given = int((table["split"] == "train").sum()) if "split" in table else 0
+    counts = {
+        target.name: {name: int((codes == code).sum()) for code, name in enumerate(target.classes)}
+        for target, codes in zip(dataset.task.targets, dataset.codes().T, strict=True)
+    }
+    each = table["patient_id"].value_counts()
+    return Fingerprint(
+        name=dataset.name,
+        n_images=len(table),
+        n_train=given or max(1, round(0.7 * len(table))),
+        n_patients=len(each),
+        patients_known=dataset.patients_known,
+        images_a_patient=(float(each.median()), int(each.max())),
+        class_counts=counts,
+        pictures=_look_at(table),
+        machine=machine or measure_machine(),
+    )
+
+
+def _look_at(table: pd.DataFrame) -> Pictures:
+    seen = pd.DataFrame([_describe(image) for image in _sample(table)])
+    modalities = seen["modality"].unique()
+    return Pictures(
+        n_looked_at=len(seen),
+        median_height=float(seen["height"].median()),
+        median_width=float(seen["width"].median()),
+        smallest_side=int(seen[["height", "width"]].min().min()),
+        largest_side=int(seen[["height", "width"]].max().max()),
+        channels=3 if seen["coloured"].any() else 1,
+        bit_depths=tuple(sorted(map(int, seen["bit_depth"].unique()))),
+        formats=tuple(sorted(seen["format"].unique())),
+        mean_grey=round(float(seen["mean_grey"].mean()), 4),
+        std_grey=round(float(seen["std_grey"].mean()), 4),
+        modality=modalities[0] or None if len(modalities) == 1 else None,
+    )
+
+
+def _describe(image: Image) -> dict[str, Any]:
+    pixels, facts = image.pixels, image.facts
+    spread = float(np.ptp(pixels, axis=0).max()) if len(pixels) == 3 else 0.0
+    return {
+        "height": pixels.shape[1],
+        "width": pixels.shape[2],
+        "coloured": spread > GREY_TOLERANCE,
+        "bit_depth": facts["bit_depth"],
+        "format": facts["format"],
+        "mean_grey": pixels.mean(),
+        "std_grey": pixels.std(),
+        "modality": str(facts.get("modality", "")),
+    }
+
+
+def _sample(table: pd.DataFrame) -> Iterator[Image]:
+    """Readable pictures spread evenly over the table."""
+    step, failure, read = max(1, len(table) // SAMPLE), None, 0
+    for path, frame in zip(table["image_path"][::step], table["frame"][::step], strict=True):
+        try:
+            image = read_image(path, int(frame))
+        except ReadError as error:
+            failure = error
+            continue
+        read += 1
+        yield image
+    if not read:
+        raise DataError(
+            "None of the images looked at could be read", f"for example: {failure}"
+        ) from failure
+
+
+def measure_machine() -> Machine:
+    """The processors and memory that this process may use, and the GPU, as torch sees it."""
+    import torch
+
+    from pellucid.training.device import is_bfloat16_fast
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Machine(
+        cores=_cores(),
+        memory_gib=round(memory_bytes() / 2**30, 1),
+        bfloat16=is_bfloat16_fast(device),
+        gpu=torch.cuda.get_device_name() if device.type == "cuda" else None,
+    )
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

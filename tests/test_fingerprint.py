@@ -1,0 +1,160 @@
+"""What is measured of a dataset and a machine, and the plan that the command line shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from cli import pellucid
+from dicom_files import write_dicom
+from pellucid import pipeline
+from pellucid.data.index import read_dataset
+from pellucid.errors import DataError
+from pellucid.progress import Progress
+from pellucid.training.fingerprint import Fingerprint, Machine
+from pellucid.training.measuring import measure_fingerprint, measure_machine
+from pellucid.training.plan import Plan, load_plan
+from pictures import NETWORK_ALONE, PATTERN, QUICK, draw_folder
+
+HERE = Machine(cores=3, memory_gib=7.5)
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+def test_it_measures_patients_classes_and_pictures(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(6):
+        for picture in range(3 if number == 5 else 2):
+            label, side = ("ill", 30) if number < 2 else ("well", 50)
+            save(tmp_path / label / f"p{number}_{picture}.png", random.integers(0, 250, (40, side)))
+    found = measure_fingerprint(read_dataset(tmp_path, patient_pattern=PATTERN), HERE)
+    assert (found.n_images, found.n_train, found.n_patients) == (13, 9, 6)
+    assert found.patients_known
+    assert found.images_a_patient == (2.0, 3)
+    assert found.class_counts == {"label": {"ill": 4, "well": 9}}
+    assert found.machine == HERE
+    pictures = found.pictures
+    assert (pictures.median_height, pictures.median_width, pictures.side) == (40, 50, 50)
+    assert (pictures.smallest_side, pictures.largest_side) == (30, 50)
+    assert (pictures.bit_depths, pictures.formats) == ((8,), ("PNG",))
+    assert pictures.mean_grey == pytest.approx(125 / 255, abs=0.02)
+    assert pictures.std_grey == pytest.approx(250 / 255 / 12**0.5, abs=0.02)
+    assert (pictures.channels, pictures.modality, pictures.duplicates) == (1, None, None)
+    assert pictures.n_looked_at == 13
+
+
+def test_one_coloured_picture_makes_a_coloured_dataset_and_jpegs_noise_does_not(
+    tmp_path: Path,
+) -> None:
+    grey = np.random.default_rng(0).integers(0, 250, (20, 20, 1)).repeat(3, axis=2)
+    for number in range(5):
+        label = "ab"[number % 2]
+        save(tmp_path / label / f"{number}.png", grey + np.arange(3) * 2)
+    assert measure_fingerprint(read_dataset(tmp_path), HERE).pictures.channels == 1
+    save(tmp_path / "a" / "9.png", grey * [1, 0.8, 1])
+    assert measure_fingerprint(read_dataset(tmp_path), HERE).pictures.channels == 3
+
+
+def test_it_names_the_modality_where_all_files_share_it(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4000, (24, 24)).astype(np.uint16)
+    for number in range(4):
+        folder = tmp_path / "ab"[number % 2]
+        folder.mkdir(exist_ok=True)
+        write_dicom(folder / f"{number}.dcm", pixels, Modality="DX")
+    assert measure_fingerprint(read_dataset(tmp_path), HERE).pictures.modality == "DX"
+    write_dicom(tmp_path / "a" / "9.dcm", pixels, Modality="CT")
+    assert measure_fingerprint(read_dataset(tmp_path), HERE).pictures.modality is None
+
+
+def test_unreadable_pictures_are_passed_over_unless_all_are(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "1.png", np.zeros((8, 8)))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "2.png").write_bytes(b"no picture")
+    assert measure_fingerprint(read_dataset(tmp_path), HERE).pictures.n_looked_at == 1
+    (tmp_path / "a" / "1.png").write_bytes(b"nor this")
+    with pytest.raises(DataError, match="None of the images looked at could be read"):
+        measure_fingerprint(read_dataset(tmp_path), HERE)
+
+
+def test_the_machine_has_at_least_a_core_and_some_memory() -> None:
+    found = measure_machine()
+    assert found.cores >= 1
+    assert 0.1 < found.memory_gib < 100_000
+
+
+def test_plan_shows_what_train_does_and_train_obeys_what_plan_wrote(tmp_path: Path) -> None:
+    images = draw_folder(tmp_path / "images")
+    options = [str(images), "--patient-pattern", PATTERN, "--set", "epochs=2", "--budget", "5m"]
+    shown = pellucid("plan", *options)
+    assert shown.code == 0
+    assert "image_size: 16  # rule: the images are 16 pixels wide or high" in shown.out
+    assert "epochs: 2  # yours: set by the user" in shown.out
+    assert yaml.safe_load(shown.out)["budget_seconds"] == 300.0
+
+    plan, facts = tmp_path / "plan.yaml", tmp_path / "facts.json"
+    written = pellucid("plan", *options, "--out", str(plan), "--fingerprint", str(facts))
+    assert (written.code, written.out.strip()) == (0, str(plan))
+    assert plan.read_text() == shown.out
+    measured = Fingerprint(**json.loads(facts.read_text()))
+    assert (measured.n_images, measured.n_patients) == (48, 24)
+
+    dataset = read_dataset(images, patient_pattern=PATTERN)
+    run = pipeline.train(
+        dataset, tmp_path / "run", plan=plan, progress=Progress(quiet=True), **NETWORK_ALONE
+    )
+    assert load_plan(run.plan_path) == load_plan(plan)
+    kept = Fingerprint(**json.loads(run.fingerprint_path.read_text()))
+    assert kept.pictures.duplicates == 0
+    assert kept == measured.with_duplicates(0)
+
+
+def test_a_run_tells_how_many_images_are_copies(tmp_path: Path) -> None:
+    images = draw_folder(tmp_path / "images")
+    for number, picture in enumerate(sorted((images / "ill").iterdir())[:3]):
+        (images / "ill" / f"p9{number}_0.png").write_bytes(picture.read_bytes())
+    dataset = read_dataset(images, patient_pattern=PATTERN)
+    run = pipeline.train(
+        dataset,
+        tmp_path / "run",
+        settings={**QUICK, "epochs": 1},
+        allow_shared_patients=True,
+        progress=Progress(quiet=True),
+        **NETWORK_ALONE,
+    )
+    kept = Fingerprint(**json.loads(run.fingerprint_path.read_text()))
+    assert kept.pictures.duplicates == 3
+
+
+def test_plan_as_json_is_one_document(tmp_path: Path) -> None:
+    images = draw_folder(tmp_path / "images")
+    answer = pellucid("plan", str(images), "--json")
+    document = json.loads(answer.out)
+    assert document["fingerprint"]["n_images"] == 48
+    assert not document["fingerprint"]["patients_known"]
+    assert Plan(**document["plan"]).network == "plain"
+    assert document["reasons"].keys() == Plan.model_fields.keys()
+
+
+def test_plan_writes_over_no_file_unasked(tmp_path: Path) -> None:
+    images, plan = draw_folder(tmp_path / "images"), tmp_path / "plan.yaml"
+    plan.write_text("mine")
+    refused = pellucid("plan", str(images), "--out", str(plan))
+    assert (refused.code, plan.read_text()) == (2, "mine")
+    assert "exists" in refused.err
+    assert pellucid("plan", str(images), "--out", str(plan), "--overwrite").code == 0
+    assert load_plan(plan).image_size == 16
+
+
+def test_plan_refuses_what_train_would_refuse(tmp_path: Path) -> None:
+    images = draw_folder(tmp_path / "images")
+    answer = pellucid("plan", str(images), "--set", "netwrok=plain")
+    assert answer.code == 2
+    assert 'Did you mean "network"?' in answer.err
