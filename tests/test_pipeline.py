@@ -67,6 +67,7 @@ def test_the_run_folder_is_complete(run: Path) -> None:
     explained = {name for name in names if name.startswith("pictures/explained-")}
     assert len(explained) == len(json.loads((run / "explanation.json").read_text())["images"]) > 0
     assert names == {
+        "fingerprint.json",
         "plan.yaml",
         "index.csv",
         "audit.json",
