@@ -24,6 +24,7 @@ def test_the_public_names() -> None:
         "evaluate",
         "explain",
         "load_bundle",
+        "plan",
         "predict",
         "read_dataset",
         "read_image",
