@@ -33,6 +33,12 @@ THREE = Task(targets=(Target(name="kind", classes=("a", "b", "c")),))
 GRAPH_ENGINES = ("onnxruntime", "openvino")
 
 
+@pytest.fixture(autouse=True)
+def _kept_graphs_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins with no graph kept."""
+    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
+
+
 def need(package: str) -> None:
     """Skip without the package; importing it here would let it report the import."""
     if find_spec(package) is None:
@@ -219,7 +225,6 @@ def test_a_graph_is_converted_once_for_a_bundle(
     tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need(engine)
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     model = tiny_model(tmp_path / "run" / "bundle")
     pixels = noise(tiny_bundle())
     first = open_engine(model, engine)
@@ -232,11 +237,8 @@ def test_a_graph_is_converted_once_for_a_bundle(
         np.testing.assert_array_equal(again.compute(pixels), first.compute(pixels))
 
 
-def test_a_changed_bundle_never_uses_an_older_graph(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_bundle_never_uses_an_older_graph(tmp_path: Path) -> None:
     need("onnxruntime")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     model = tiny_model(tmp_path / "model")
     pixels = noise(tiny_bundle())
     first = open_engine(model).compute(pixels)
@@ -255,9 +257,8 @@ def test_a_changed_bundle_never_uses_an_older_graph(
         open_engine(model)
 
 
-def test_a_damaged_graph_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_graph_is_made_again(tmp_path: Path) -> None:
     need("openvino")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     model = tiny_model(tmp_path / "model")
     open_engine(model)
     (kept,) = (tmp_path / "cache" / "graphs").iterdir()
@@ -280,7 +281,6 @@ def test_kept_graphs_do_not_grow_without_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need("onnxruntime")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(graphs, "_MOST_BYTES", 1)
     folder = tmp_path / "cache" / "graphs"
     for number, task in enumerate((BINARY, THREE)):
@@ -290,11 +290,8 @@ def test_kept_graphs_do_not_grow_without_bound(
     assert graphs.find_kept(tmp_path / "0", "onnxruntime") is None
 
 
-def test_what_a_killed_process_left_half_written_goes_after_a_day(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_killed_process_left_half_written_goes_after_a_day(tmp_path: Path) -> None:
     need("onnxruntime")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "cache" / "graphs"
     folder.mkdir(parents=True)
     old, new = folder / ".a.onnx.1.2.tmp", folder / ".b.onnx.1.2.tmp"
@@ -319,7 +316,6 @@ def test_auto_goes_on_to_the_next_engine_when_one_cannot_compute(
 ) -> None:
     need("openvino")
     need("onnxruntime")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     model = tiny_model(tmp_path / "model")
     monkeypatch.setattr(engines, "_openvino", fails_when_asked)
     with pytest.raises(UsageError, match="two images at a time only"):
@@ -338,7 +334,6 @@ def test_an_exporter_that_fails_in_its_own_way_leaves_torch(
     def fail(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torch.onnx, "export", fail)
     assert open_engine(tiny_model(tmp_path / "model")).name == "torch"
 
@@ -347,7 +342,6 @@ def test_a_damaged_graph_in_a_cache_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need("openvino")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     model = tiny_model(tmp_path / "model")
     open_engine(model)
     (kept,) = (tmp_path / "cache" / "graphs").iterdir()
@@ -365,7 +359,6 @@ def test_a_graph_belongs_to_the_engine_that_was_checked_with_it(
 ) -> None:
     need("openvino")
     need("onnxruntime")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     model = tiny_model(tmp_path / "model")
     open_engine(model, "onnxruntime")
     assert graphs.find_kept(model, "onnxruntime") is not None
@@ -374,11 +367,8 @@ def test_a_graph_belongs_to_the_engine_that_was_checked_with_it(
     assert graphs.find_kept(model, "onnxruntime") is None
 
 
-def test_a_bundle_inside_a_bundle_is_not_taken_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundle_inside_a_bundle_is_not_taken_for_it(tmp_path: Path) -> None:
     need("onnxruntime")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     outer, inner = tmp_path / "model", tmp_path / "model" / "bundle"
     open_engine(tiny_model(inner, THREE), "onnxruntime")
     tiny_model(outer, BINARY)
@@ -386,11 +376,8 @@ def test_a_bundle_inside_a_bundle_is_not_taken_for_it(
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="needs another user")
-def test_a_graph_that_another_user_wrote_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_graph_that_another_user_wrote_is_not_taken(tmp_path: Path) -> None:
     need("onnxruntime")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     model = tiny_model(tmp_path / "model")
     open_engine(model, "onnxruntime")
     (kept,) = (tmp_path / "cache" / "graphs").iterdir()
@@ -408,10 +395,9 @@ def test_a_card_that_is_nested_too_deep_is_refused_plainly(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("engine", GRAPH_ENGINES)
 def test_a_kept_graph_answers_without_torch_and_reports_to_nobody(
-    tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, engine: str
 ) -> None:
     need(engine)
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
     home = tmp_path / "home"
     home.mkdir()
     model, image = tiny_model(tmp_path / "model"), draw_image(tmp_path / "image.png")
