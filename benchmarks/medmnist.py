@@ -6,7 +6,8 @@ AUC and ACC are MedMNIST's own (its `evaluator.py`): AUC is the mean over classe
 of one-vs-rest areas, of two classes the positive one's; ACC asks for the largest score, of two
 classes and of labels for more than 0.5. A contestant trains on `train`, chooses its epoch by AUC on
 `val`, and is asked for `test` once; `--rounds` seeds give mean and standard deviation. Everybody
-has the same wall time for training with validation, in a process of its own, alone.
+has the same wall time for training with validation, in a process of its own, alone; the two
+baselines finish their first epoch even when it takes longer, and begin none that would.
 
 Pellucid: no option but the budget.
 MedMNIST's recipe: its ResNet-18 for 28 px, batches of 128, Adam at 0.001, ten times less after a

@@ -36,9 +36,10 @@ class _RowsBeyondMemory(np.memmap[Any, np.dtype[np.uint8]]):
         if isinstance(key, slice):
             return np.arange(*key.indices(len(self)))
         rows = np.asarray(key)
-        if rows.dtype != bool:  # numbers of bytes, which 32 bits may not hold
-            rows = rows.astype(np.int64)
-        return np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows % len(self), axis=None)
+        if rows.dtype == bool:
+            return np.flatnonzero(rows)
+        rows = rows.astype(np.int64)  # numbers of bytes follow from them, which 32 bits do not hold
+        return np.sort(rows % len(self), axis=None)
 
     def _announce(self, rows: np.ndarray[Any, Any]) -> None:
         length = self.strides[0]

@@ -100,8 +100,8 @@ def cannot_convert(network: str, reason: str) -> UsageError:
 
 def find_kept(model: Path, engine: str) -> KeptGraph | None:
     """The graph that was made of this very bundle or run for an engine, or None."""
-    inside = model / "bundle"
-    folder = inside if not (model / "card.json").is_file() else model  # as `load_bundle` chooses
+    is_bundle = (model / "card.json").is_file()  # as `load_bundle` chooses
+    folder = model if is_bundle else model / "bundle"
     try:
         card = _read_card(folder / "card.json")
         place = _place(card, engine)

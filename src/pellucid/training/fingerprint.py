@@ -46,10 +46,13 @@ class Pictures(_Facts):
 
 
 class Machine(_Facts):
-    """What will train: processors that this process may use, memory in GiB, and a GPU's name."""
+    """What will train: processors that this process may use, memory in GiB, and a GPU's name.
+
+    None is a memory that the system does not tell (Windows), and no GPU.
+    """
 
     cores: int = Field(1, ge=1)
-    memory_gib: float = Field(0.0, ge=0.0)
+    memory_gib: float | None = None
     bfloat16: bool = False
     gpu: str | None = None
 

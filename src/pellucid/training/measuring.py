@@ -108,7 +108,7 @@ def measure_machine() -> Machine:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Machine(
         cores=_cores(),
-        memory_gib=round(memory_bytes() / 2**30, 1),
+        memory_gib=round(memory_bytes() / 2**30, 1) if hasattr(os, "sysconf") else None,
         bfloat16=is_bfloat16_fast(device),
         gpu=torch.cuda.get_device_name() if device.type == "cuda" else None,
     )

@@ -20,7 +20,6 @@ from pellucid.training.hyperparameters import Plan, check_known
 from pellucid.training.rules import apply_rules
 
 __all__ = [
-    "Fingerprint",
     "Plan",
     "apply_settings",
     "build_plan",

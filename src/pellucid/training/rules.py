@@ -18,7 +18,6 @@ IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 STEPS_WANTED = 3000
 SMALL_DATASET = 500
 TINY = 32  # pixels a side
-SET_BY_USER = "yours: set by the user"
 _HINTS = {
     "chest_xray": ("chest", "pneumonia", "cxr", "covid"),
     "breast_ultrasound": ("breast", "busi", "ultrasound"),
@@ -34,7 +33,7 @@ def apply_rules(fingerprint: Fingerprint, settings: Chosen) -> tuple[Plan, dict[
     """The plan for a dataset, and for each hyperparameter why: fixed, by a rule, or the user's."""
     chosen = Plan(**settings).model_dump()
     reasons = {key: f"fixed: {field.description}" for key, field in Plan.model_fields.items()}
-    reasons |= dict.fromkeys(settings, SET_BY_USER)
+    reasons |= dict.fromkeys(settings, "yours: set by the user")
     for key, rule in RULES.items():
         if key not in settings:
             chosen[key], reason = rule(fingerprint, chosen)
