@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pellucid.evaluation.measures.ratios import ratio
 
-_STEPS, _LONGEST, _CLOSE = 200, 2.0, 1e-7  # a step of 1e-7 leaves an error near its square
+_STEPS, _LONGEST, _CLOSE = 200, 2.0, 1e-4  # a step of 1e-4 leaves an error near its square
 _CELLS = 30_000  # weights fitted at once: they stay in the cache
 
 Floats = npt.NDArray[np.float64]
