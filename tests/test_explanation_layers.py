@@ -13,7 +13,7 @@ from pellucid.explanation.layers import (
     LOGITS,
     POOLED,
     capture,
-    find_layer,
+    find_modules,
     full_name,
     last_convolutional_layer,
     layer_names,
@@ -55,8 +55,8 @@ def test_stages_lead_from_the_first_layer_to_what_is_pooled(name):
 
 def test_a_layer_is_found_by_its_short_and_its_full_name():
     classifier = make_bundle("resnet18", size=32).classifier
-    assert find_layer(classifier, "layer4.1.bn2") is classifier.backbone.layer4[1].bn2
-    assert find_layer(classifier, "backbone.layer4.1.bn2") is classifier.backbone.layer4[1].bn2
+    assert find_modules(classifier, "layer4.1.bn2") == [classifier.backbone.layer4[1].bn2]
+    assert find_modules(classifier, "backbone.layer4.1.bn2") == [classifier.backbone.layer4[1].bn2]
     assert full_name(classifier, "layer1") == "backbone.layer1"
     assert "layer1.0.conv1" in layer_names(classifier)
 
@@ -64,9 +64,9 @@ def test_a_layer_is_found_by_its_short_and_its_full_name():
 def test_a_wrong_name_tells_the_nearest_and_the_stages():
     classifier = make_bundle("resnet18", size=32).classifier
     with pytest.raises(UsageError, match=r'"layer4".*relu, layer1, layer2, layer3, layer4'):
-        find_layer(classifier, "layr4")
+        find_modules(classifier, "layr4")
     with pytest.raises(UsageError, match="no such layer"):
-        find_layer(classifier, "")
+        find_modules(classifier, "")
 
 
 def test_the_classifier_is_left_as_it_was_also_when_it_fails():

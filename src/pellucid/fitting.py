@@ -1,4 +1,4 @@
-"""From a prepared dataset to a classifier: the network shown, trained, and kept as a bundle.
+"""From a prepared dataset to a classifier: the networks shown, trained, joined, kept as a bundle.
 
 Knows what of it a run keeps and what a person is told meanwhile; how weights are found is
 `training`'s, and what the classifier is worth is `judging`'s.
@@ -12,14 +12,16 @@ from typing import Any
 from pellucid.bundle import Bundle, save_bundle
 from pellucid.data.trained_on import fingerprint_training, save_trained_on
 from pellucid.evaluation.measures.metrics import validation_auroc
-from pellucid.network.classifier import Classifier
+from pellucid.network.classifier import Classifier, join
 from pellucid.network.summary import network_formula, summarise, summary_text
-from pellucid.preparation import Prepared, Request
+from pellucid.preparation import Prepared, Request, build_member
 from pellucid.progress import Progress, duration
 from pellucid.run import Run
+from pellucid.storage import write_text
 from pellucid.training import loop
 from pellucid.training.checkpoint import EpochRow
 from pellucid.training.device import choose_device
+from pellucid.training.members import member_plan
 from pellucid.training.plan import Plan
 from pellucid.training.preview import save_augmentations
 
@@ -42,7 +44,10 @@ CARRIED = (  # of a block; no image, patient or path goes with a bundle
 
 
 def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Classifier:
-    """Show the network, train it, and return it with the weights of the best epoch."""
+    """Show the network, train it, and return it with the weights of the best epoch.
+
+    Of an ensemble each member is trained so, and the classifier is their mean.
+    """
     plan, dataset, classifier = prepared.plan, prepared.dataset, prepared.classifier
     spec = classifier.spec
     if classifier.loaded is not None:
@@ -50,7 +55,8 @@ def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Clas
     layers = summarise(classifier, spec)
     progress.say(summary_text(layers, network_formula(spec)))
     network = {"formula": network_formula(spec), "rows": [asdict(row) for row in layers]}
-    run.add_facts(network={**network, "parameters": sum(row.parameters for row in layers)})
+    parameters = plan.members * sum(row.parameters for row in layers)
+    run.add_facts(network={**network, "parameters": parameters, "members": plan.members})
     data = loop.TrainingData(
         task=dataset.task,
         pixels=prepared.cache.pixels,
@@ -59,25 +65,39 @@ def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Clas
         validation=prepared.rows("validation"),
     )
     save_augmentations(data.pixels[data.train[0]], plan, run.augmentations_path, wish.transform)
-    result = loop.train(
-        classifier,
-        plan,
-        data,
-        run.folder,
-        score=lambda codes, logits: validation_auroc(codes, logits, dataset.task),
-        resume=wish.resume,
-        transform=wish.transform,
-        listener=_listener(progress, plan),
-    )
+    members: list[Classifier] = []
+    results: list[loop.TrainingResult] = []
+    for number in range(1, plan.members + 1):
+        own = member_plan(plan, number, sum(result.seconds for result in results))
+        member = classifier if number == 1 else build_member(own, dataset.task)
+        if plan.members > 1:
+            progress.say(f"Network {number} of {plan.members}")
+        results.append(
+            loop.train(
+                member,
+                own,
+                data,
+                run.member(number) if plan.members > 1 else run.folder,
+                score=lambda codes, logits: validation_auroc(codes, logits, dataset.task),
+                resume=wish.resume,
+                transform=wish.transform,
+                listener=_listener(progress, own),
+            )
+        )
+        members.append(member)
+        best, why = results[-1].best_epoch, results[-1].stopped_because
+        progress.say(f"Best epoch {best}; stopped because {why}")
+    if plan.members > 1:
+        write_text(run.history_path, (run.member(1) / "history.csv").read_text(encoding="utf-8"))
     training = {
-        "best_epoch": result.best_epoch,
-        "stopped_because": result.stopped_because,
-        "seconds": round(result.seconds, 1),
+        "best_epoch": results[0].best_epoch,
+        "stopped_because": results[0].stopped_because,
+        "seconds": round(sum(result.seconds for result in results), 1),
         "device": str(choose_device(plan)),
+        "members": plan.members,
     }
     run.add_facts(training=training)
-    progress.say(f"Best epoch {result.best_epoch}; stopped because {result.stopped_because}")
-    return classifier
+    return join(members)
 
 
 def _listener(progress: Progress, plan: Plan) -> loop.Listener:

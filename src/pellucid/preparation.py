@@ -104,7 +104,7 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
     Raises `CheckFailed` when the audit finds what makes results wrong and is not allowed.
     """
     fingerprint, plan, reasons = choose_plan(dataset, wish)
-    classifier = _build(plan, dataset.task)
+    classifier = build_member(plan, dataset.task)
     _split(dataset, plan, wish)  # what cannot be split is refused before anything is decoded
     prepared = _decode(dataset, (plan, classifier), wish, progress)
     copies = find_copies(prepared.cache, progress.counter("Comparing pictures"))
@@ -192,7 +192,7 @@ def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress)
     where = dataset.table.set_index("image_id")["image_path"]
     table["image_path"] = table["image_id"].map(where)
     dataset = replace(dataset, table=table, task=task)
-    return _decode(dataset, (plan, _build(plan, task)), wish, progress)
+    return _decode(dataset, (plan, build_member(plan, task)), wish, progress)
 
 
 def _settings(wish: Request) -> dict[str, Any]:
@@ -226,8 +226,8 @@ def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _build(plan: Plan, task: Task) -> Classifier:
-    """The network before training; refuses what cannot be trained before anything is decoded."""
+def build_member(plan: Plan, task: Task) -> Classifier:
+    """A network before training; refuses what cannot be trained before anything is decoded."""
     for target in task.targets:
         choose_pairing(plan.output, target)
     spec = NetworkSpec(**plan.network_spec())

@@ -1,7 +1,8 @@
 """The run folder: which file of a run is where, and how each of our small ones is read.
 
     RUN/ fingerprint.json  plan.yaml  index.csv (with split)  audit.json  history.csv  run.json
-         checkpoints/  predictions/<split>.csv  baseline/  robustness.csv  features.npz  pictures/
+         checkpoints/  members/  predictions/<split>.csv  baseline/  robustness.csv  features.npz
+         pictures/
          evaluation.json  explanation.json  comparison.json  report.html  bundle/
          checklist.yaml  checklists.md  checklists.docx
 
@@ -25,6 +26,7 @@ import pandas as pd
 from pellucid.errors import UsageError
 from pellucid.storage import write_json, write_text
 
+MEMBERS = "members"
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "pillow", "pydicom")
 
 
@@ -43,6 +45,11 @@ class Run:
     def plan_path(self) -> Path:
         """Every hyperparameter, with its reason."""
         return self.folder / "plan.yaml"
+
+    @property
+    def history_path(self) -> Path:
+        """Training epoch by epoch, of an ensemble that of its first network."""
+        return self.folder / "history.csv"
 
     @property
     def index_path(self) -> Path:
@@ -82,6 +89,10 @@ class Run:
     def predictions_path(self, split: str) -> Path:
         """The predictions table of one split."""
         return self.folder / "predictions" / f"{split}.csv"
+
+    def member(self, number: int) -> Path:
+        """The history and the checkpoints of an ensemble's network, counted from 1."""
+        return self.folder / MEMBERS / str(number)
 
     @property
     def baseline(self) -> Run:

@@ -14,7 +14,7 @@ from torch import nn
 
 from pellucid.bundle import Bundle
 from pellucid.errors import UsageError
-from pellucid.explanation.layers import layer_names
+from pellucid.explanation.layers import find_modules, layer_names
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,11 @@ def filters(bundle: Bundle) -> Filters:
 
     Raises `UsageError` when the network has none, such as one that cuts the image otherwise.
     """
-    backbone = bundle.classifier.backbone
     for name in layer_names(bundle.classifier):
-        module = backbone.get_submodule(name)
-        if isinstance(module, nn.Conv2d) and module.in_channels == bundle.spec.channels:
-            return Filters(name, module.weight.detach().float().cpu().numpy().copy())
+        modules = find_modules(bundle.classifier, name)
+        first = modules[0]
+        if isinstance(first, nn.Conv2d) and first.in_channels == bundle.spec.channels:
+            weights = (module.get_parameter("weight").detach() for module in modules)
+            return Filters(name, np.concatenate([each.float().cpu().numpy() for each in weights]))
     rule = "Filters are shown of a network whose first layer is a convolution of the image"
     raise UsageError(rule, bundle.spec.name)

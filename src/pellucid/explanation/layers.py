@@ -2,8 +2,9 @@
 
 A name is the module's in the backbone: `layer4.2.bn2`, `features.29`, `0.conv`; with `backbone.`
 before it, it is the same layer. Three names are ours: `backbone` is its whole output, `pooled` what
-the head gets, and `logits` the classifier's answer. The classifier is left exactly as it was found.
-This module knows no image, no preprocessing and no task.
+the head gets, and `logits` the classifier's answer. In an ensemble a layer is that of all members,
+whose maps stand side by side as channels; `members.0.layer4` is one member's. The classifier is
+left exactly as it was found. This module knows no image, no preprocessing and no task.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import UsageError, did_you_mean
 from pellucid.network.classifier import Classifier, NetworkSpec, evaluating
+from pellucid.network.ensemble import MEMBERS, SideBySide, first_member
 from pellucid.network.spec import RESNETS, TIMM, VGGS
 
 BACKBONE, POOLED, LOGITS = "backbone", "pooled", "logits"
@@ -26,29 +28,39 @@ _TIMM_PREFIX = "model."  # where TimmBackbone keeps timm's network
 
 
 def layer_names(classifier: Classifier) -> list[str]:
-    """Every module of the backbone, in the order of its making, without `backbone.`."""
-    return [name for name, _ in classifier.backbone.named_modules() if name]
+    """Every module of the backbone, in the order of its making, without `backbone.`.
+
+    Of an ensemble those of one member, since all are built alike.
+    """
+    return [name for name, _ in first_member(classifier.backbone).named_modules() if name]
 
 
 def full_name(classifier: Classifier, name: str) -> str:
     """The layer's name among all of the classifier's modules, such as `backbone.layer1.0.conv1`.
 
-    Raises `UsageError` when there is no such layer; the message lists the stages.
+    Of an ensemble it is the first member's, unless the name says whose. Raises `UsageError` when
+    there is no such layer; the message lists the stages.
     """
     ours = {BACKBONE: BACKBONE, POOLED: "pooling", LOGITS: ""}
     if name in ours:
         return ours[name]
     short = name.removeprefix(_PREFIX)
     modules = dict(classifier.backbone.named_modules())
-    for candidate in (short, _TIMM_PREFIX + short):
+    own = f"{MEMBERS}.0." if isinstance(classifier.backbone, SideBySide) else ""
+    for candidate in (short, own + short, own + _TIMM_PREFIX + short):
         if candidate and candidate in modules:
             return _PREFIX + candidate
     raise _unknown_layer(classifier, name)
 
 
-def find_layer(classifier: Classifier, name: str) -> nn.Module:
-    """The module of a layer by its name; raises `UsageError` when there is none."""
-    return classifier.get_submodule(full_name(classifier, name))
+def find_modules(classifier: Classifier, name: str) -> list[nn.Module]:
+    """The modules of a layer, one a member; raises `UsageError` when there is no such layer."""
+    whole, first = full_name(classifier, name), f"{_PREFIX}{MEMBERS}.0."
+    names = [whole]
+    if whole.startswith(first) and not name.removeprefix(_PREFIX).startswith(f"{MEMBERS}."):
+        rest = whole.removeprefix(first)
+        names = [f"{_PREFIX}{MEMBERS}.{k}.{rest}" for k in range(classifier.spec.members)]
+    return [classifier.get_submodule(each) for each in names]
 
 
 def last_convolutional_layer(classifier: Classifier) -> str:
@@ -65,9 +77,9 @@ def stages(classifier: Classifier, spec: NetworkSpec) -> list[str]:
     it follows; it is found by running the network, and is `backbone` where no module gives it.
     """
     if spec.name == "plain":
-        return [name for name, _ in classifier.backbone.named_children()]
+        return [name for name, _ in first_member(classifier.backbone).named_children()]
     if spec.name in VGGS:
-        return _vgg_stages(classifier.backbone)
+        return _vgg_stages(first_member(classifier.backbone))
     if spec.name in RESNETS:
         return ["relu", "layer1", "layer2", "layer3", "layer4"]
     names = layer_names(classifier)
@@ -85,44 +97,68 @@ def capture(
     """The outputs of layers for normalised images `x` (n, C, S, S): name → (n, channels, h, w).
 
     `pooled` gives (n, n_features) and `logits` (n, n_logits). With `gradients` the outputs hang in
-    one graph, so that `torch.autograd.grad(score_of_logits, outputs["layer4"])` works even where no
-    parameter asks for gradients, and with respect to `x` where it asks for them itself; without,
-    they are detached. Of a layer that runs more than once
+    one graph with `x`; without, they are detached. Of a layer that runs more than once
     (`relu` of a ResNet block) the last run counts. What later layers do in place does not reach
     an output. Raises `UsageError` for an unknown layer, one that does not run, or one whose output
     is no map (channel, row, column).
     """
-    modules = {name: find_layer(classifier, name) for name in names}
-    seen: dict[str, Tensor] = {}
+    parts = capture_members(classifier, x, names, gradients=gradients)
+    return {name: _side_by_side(outputs) for name, outputs in parts.items()}
+
+
+def capture_members(
+    classifier: Classifier, x: Tensor, names: Sequence[str], *, gradients: bool = False
+) -> dict[str, tuple[Tensor, ...]]:
+    """As `capture`, with one output a member of an ensemble, in the order of their channels.
+
+    With `gradients`, `torch.autograd.grad(score_of_logits, outputs["layer4"])` works even where no
+    parameter asks for gradients.
+    """
+    modules = {name: find_modules(classifier, name) for name in names}
+    seen: dict[tuple[str, int], Tensor] = {}
     if gradients and not x.requires_grad:
         x = x.clone().requires_grad_()
     with torch.set_grad_enabled(gradients), _hooked(modules, seen), evaluating(classifier):
         classifier(x)
     is_square = x.shape[-1] == x.shape[-2]
     for name in names:
-        if name not in seen:
+        if (name, 0) not in seen:
             raise _no_map(classifier, name, "it does not run")
-        if name not in (POOLED, LOGITS) and not _is_map(seen[name], is_square):
-            raise _no_map(classifier, name, f"the shape {_shape(seen[name])}")
-    return {name: seen[name] for name in names}
+        if name not in (POOLED, LOGITS) and not _is_map(seen[name, 0], is_square):
+            raise _no_map(classifier, name, f"the shape {_shape(seen[name, 0])}")
+    return {name: tuple(seen[name, k] for k in range(len(modules[name]))) for name in names}
 
 
 @contextmanager
-def _hooked(modules: dict[str, nn.Module], seen: dict[str, Any]) -> Iterator[None]:
-    """Put the output of each module into `seen` under its name, for a while."""
+def _hooked(
+    modules: dict[str, list[nn.Module]], seen: dict[tuple[str, int], Any]
+) -> Iterator[None]:
+    """Put the output of each module into `seen` under its name and member, for a while."""
     handles = []
     try:
-        for name, module in modules.items():
-            handles.append(module.register_forward_hook(partial(_keep, seen, name)))
+        for name, members in modules.items():
+            for number, module in enumerate(members):
+                keep = partial(_keep, seen, (name, number))
+                handles.append(module.register_forward_hook(keep))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _keep(seen: dict[str, Any], name: str, module: nn.Module, inputs: Any, output: Any) -> Any:
+def _side_by_side(outputs: Sequence[Tensor]) -> Tensor:
+    return outputs[0] if len(outputs) == 1 else torch.cat(list(outputs), dim=1)
+
+
+def _keep(
+    seen: dict[tuple[str, int], Any],
+    key: tuple[str, int],
+    module: nn.Module,
+    inputs: Any,
+    output: Any,
+) -> Any:
     """Keep the output and hand on a copy, which later layers may change in place."""
-    seen[name] = output
+    seen[key] = output
     return output.clone() if isinstance(output, Tensor) else None
 
 
@@ -131,10 +167,15 @@ def _outputs(classifier: Classifier, names: Sequence[str]) -> dict[str, Any]:
     spec = classifier.spec
     shape = (1, spec.channels, spec.image_size, spec.image_size)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    outputs: dict[str, Any] = {}
-    modules = {name: find_layer(classifier, name) for name in names}
-    with torch.no_grad(), _hooked(modules, outputs), evaluating(classifier):
+    seen: dict[tuple[str, int], Any] = {}
+    modules = {name: find_modules(classifier, name) for name in names}
+    with torch.no_grad(), _hooked(modules, seen), evaluating(classifier):
         classifier.features(noise.to(next(classifier.parameters()).device))
+    outputs: dict[str, Any] = {}
+    for name, members in modules.items():
+        parts = [seen[name, k] for k in range(len(members)) if (name, k) in seen]
+        if parts and all(isinstance(part, Tensor) for part in parts):
+            outputs[name] = _side_by_side(parts)
     return outputs
 
 
@@ -147,7 +188,7 @@ def _vgg_stages(backbone: nn.Module) -> list[str]:
 
 def _timm_stages(classifier: Classifier) -> list[str]:
     """The modules that timm's `feature_info` names, or else the children of the network."""
-    model: Any = classifier.backbone.model
+    model: Any = first_member(classifier.backbone).model
     info = getattr(model, "feature_info", None) or ()
     known = layer_names(classifier)
     told = [_TIMM_PREFIX + str(stage["module"]) for stage in info]

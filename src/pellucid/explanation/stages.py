@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pellucid.network.receptive_field import ReceptiveField
-from pellucid.network.summary import LayerRow
+from pellucid.network.summary import SIDE_BY_SIDE, LayerRow
 
 Kind = Literal["convolution", "pooling", "global pooling", "head"]
 _CONTAINERS = ("features", "stages", "blocks", "layers")
 _SHORTCUTS = ("downsample", "shortcut")
 _POOLINGS = ("Max pooling", "Average pooling")
-_PREFIX = re.compile(r"^(backbone\.)?(model\.)?")
+_PREFIX = re.compile(r"^(backbone\.)?(members\.0\.)?(model\.)?")
 _KERNEL = re.compile(r"kernel (\d+×\d+)")
 
 
@@ -71,6 +71,8 @@ def _key(row: LayerRow) -> str:
         return "head"
     if row.kind.startswith("Global"):
         return "global pooling"
+    if row.kind == SIDE_BY_SIDE:
+        return row.name
     parts = short_name(row.name).split(".")
     if row.kind in _POOLINGS and len(parts) <= 2:
         return row.name

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import MissingPackage, PlanError, did_you_mean
+from pellucid.network.ensemble import SideBySide
 from pellucid.network.layers import build_activation, build_convolution, build_norm, build_pooling
 from pellucid.network.residual import BasicBlock, Bottleneck, build_layer
 from pellucid.network.spec import RESNETS, STEM_POOLING_FROM, TIMM, VGGS, Block, NetworkSpec
@@ -36,9 +37,11 @@ _RESNET_PLANS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, .
 def build_backbone(spec: NetworkSpec) -> nn.Module:
     """The backbone that the spec names, with fresh weights and an attribute `n_features`.
 
-    Draws from torch's global generator. Raises `MissingPackage` for `timm:` without timm and
-    `PlanError` for an unknown timm network.
+    With several members they stand side by side. Draws from torch's global generator. Raises
+    `MissingPackage` for `timm:` without timm and `PlanError` for an unknown timm network.
     """
+    if spec.members > 1:
+        return SideBySide(spec, build_backbone)
     if spec.name.startswith(TIMM):
         return TimmBackbone(spec)
     device = torch.get_default_device()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.network.backbones import build_backbone
+from pellucid.network.ensemble import joined_state
 from pellucid.network.layers import GlobalPooling
 from pellucid.network.spec import Block, NetworkSpec, check_image_size, minimum_image_size
 from pellucid.network.weights import LoadedWeights, load_weights
@@ -26,6 +27,7 @@ __all__ = [
     "build_classifier",
     "evaluating",
     "head_name",
+    "join",
     "minimum_image_size",
     "normalise",
     "target_name",
@@ -79,6 +81,20 @@ def build_classifier(
     if weights:
         classifier.loaded = load_weights(classifier.backbone, weights, spec.name)
     return classifier
+
+
+def join(members: Sequence[Classifier]) -> Classifier:
+    """The ensemble of classifiers of one build: its logits are the mean of theirs.
+
+    One alone is given back as it is.
+    """
+    if len(members) == 1:
+        return members[0]
+    spec = members[0].spec.model_copy(update={"members": len(members)})
+    ensemble = build_classifier(spec, members[0].task)
+    ensemble.load_state_dict(joined_state(members))
+    ensemble.loaded = members[0].loaded
+    return ensemble.eval()
 
 
 @contextmanager

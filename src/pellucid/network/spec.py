@@ -26,6 +26,7 @@ TIMM = "timm:"
 SMALL_STEM_UP_TO = 48
 STEM_POOLING_FROM = 33  # the small stem keeps the max pooling from this image size on
 _LARGEST = 4096
+MOST_MEMBERS = 64
 
 
 class _Strict(BaseModel):
@@ -99,7 +100,8 @@ class NetworkSpec(_Strict):
     `name`: "plain", "vgg11" … "vgg19" (the lecture's, without norm), "vgg11_bn" … "vgg19_bn",
     "resnet18" … "resnet152", or "timm:NAME". `small_stem` (ResNets): a 3×3 stride-1 first
     convolution instead of 7×7 stride 2; the max pooling after it stays above 32 pixels. None means
-    small up to 48 pixels, and is replaced by the answer. `blocks` belong to "plain".
+    small up to 48 pixels, and is replaced by the answer. `blocks` belong to "plain". `members` is
+    how many such networks stand side by side (`ensemble`).
     """
 
     name: str
@@ -109,6 +111,7 @@ class NetworkSpec(_Strict):
     small_stem: bool | None = None
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     blocks: tuple[Block, ...] = ()
+    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 1
 
     @model_validator(mode="before")
     @classmethod

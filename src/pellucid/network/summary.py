@@ -14,11 +14,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from pellucid.network.classifier import Classifier, NetworkSpec, target_name
+from pellucid.network.ensemble import MEMBERS, SideBySide, of_first_member
 from pellucid.network.layers import PADDING_MODES, GlobalPooling
 from pellucid.network.receptive_field import FieldTracker, ReceptiveField, watch
 
 MAX_WIDTH = 100
 _MODE_NAMES: dict[str, str] = {torchs: ours for ours, torchs in PADDING_MODES.items()}
+SIDE_BY_SIDE = "Side by side"
 _HEADINGS = ("layer", "what it does", "output", "sees", "parameters")
 
 _KINDS: dict[type[nn.Module], str] = {
@@ -58,15 +60,19 @@ def network_formula(spec: NetworkSpec) -> str:
 
     >>> network_formula(NetworkSpec(name="resnet18", channels=1, image_size=64))
     'f = head ∘ global average pooling ∘ resnet18'
+    >>> network_formula(NetworkSpec(name="resnet18", channels=1, image_size=64, members=3))
+    'f = head ∘ global average pooling ∘ (3 × resnet18)'
     """
     dropout = "dropout ∘ " if spec.dropout else ""
-    return f"f = head ∘ {dropout}global {spec.global_pooling} pooling ∘ {spec.name}"
+    backbone = spec.name if spec.members == 1 else f"({spec.members} × {spec.name})"
+    return f"f = head ∘ {dropout}global {spec.global_pooling} pooling ∘ {backbone}"
 
 
 def summarise(classifier: Classifier, spec: NetworkSpec) -> list[LayerRow]:
     """One row a layer, in the order of execution, for an image as `spec` says.
 
-    Runs one empty image through without gradients, in evaluation mode; the modes are put back.
+    The layers of an ensemble are one member's, and a row for the others follows them. Runs one
+    empty image through without gradients, in evaluation mode; the modes are put back.
     """
     rows: list[LayerRow] = []
     counted: set[int] = set()
@@ -82,7 +88,9 @@ def _record(
     module: nn.Module,
     output: Tensor,
 ) -> None:
-    if list(module.children()) or isinstance(module, nn.Identity):
+    if isinstance(module, SideBySide):
+        rows.append(_other_members(rows, name, module, output, tracker))
+    if list(module.children()) or isinstance(module, nn.Identity) or of_first_member(name) != name:
         return
     fresh = [p for p in module.parameters(recurse=False) if id(p) not in counted]
     counted.update(id(p) for p in fresh)
@@ -99,6 +107,23 @@ def _record(
             tracker.field(output),
             tracker.reason(output),
         )
+    )
+
+
+def _other_members(
+    rows: list[LayerRow], name: str, module: SideBySide, output: Tensor, tracker: FieldTracker
+) -> LayerRow:
+    """The row that stands for all members but the first, whose layers are in the rows."""
+    others = len(module.members) - 1
+    return LayerRow(
+        name,
+        SIDE_BY_SIDE,
+        f"{others} more of these",
+        tuple(output.shape[1:]),
+        others * sum(row.parameters for row in rows),
+        others * sum(row.multiply_adds for row in rows),
+        tracker.field(output),
+        tracker.reason(output),
     )
 
 
@@ -191,7 +216,8 @@ def _cells(row: LayerRow) -> tuple[str, str, str, str, str]:
     what = f"{row.kind} {', '.join(parts)}".strip()
     shape = "×".join(map(str, row.output_shape))
     count = f"{row.parameters:,}" if row.parameters else ""
-    return row.name.removeprefix("backbone."), what, shape, field_text(row.receptive_field), count
+    name = row.name.removeprefix("backbone.").removeprefix(f"{MEMBERS}.0.")
+    return name, what, shape, field_text(row.receptive_field), count
 
 
 def field_text(field: ReceptiveField | None) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pellucid.errors import PlanError, did_you_mean
 from pellucid.images.windows import parse_window
-from pellucid.network.spec import Block
+from pellucid.network.spec import MOST_MEMBERS, Block
 
 Metric = Literal["auroc"]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -59,6 +59,10 @@ class Plan(BaseModel):
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="share of features dropped at the head")
     blocks: tuple[Block, ...] = Field((), description="the blocks of the network plain")
 
+    members: int = Field(
+        1, ge=1, le=MOST_MEMBERS, description="networks of the ensemble; their logits are averaged"
+    )
+
     optimiser: Literal["adamw", "sgd"] = Field("adamw", description="what turns gradients to steps")
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0, description="the highest rate reached")
     momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd; the first beta of adamw")
@@ -80,7 +84,7 @@ class Plan(BaseModel):
     batch_size: int = Field(32, ge=1, le=65536, description="images a step, about")
     epochs: int = Field(30, ge=1, le=100_000, description="at most this often over the images")
     budget_seconds: float | None = Field(
-        None, gt=0.0, description="wall time of training with validation; null: no limit"
+        None, gt=0.0, description="wall time of all training with validation; null: no limit"
     )
     patience: int = Field(
         10, ge=1, le=100_000, description="epochs without a better validation metric until it stops"
@@ -144,7 +148,7 @@ class Plan(BaseModel):
         return self
 
     def network_spec(self) -> dict[str, Any]:
-        """What `NetworkSpec` is built from."""
+        """What the `NetworkSpec` of one member is built from."""
         keys = ("channels", "image_size", "global_pooling", "small_stem", "dropout", "blocks")
         return {"name": self.network, **{key: getattr(self, key) for key in keys}}
 

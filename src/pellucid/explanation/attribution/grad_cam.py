@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from pellucid.errors import UsageError
 from pellucid.explanation.goals import Goal, goal_scores
-from pellucid.explanation.layers import LOGITS, POOLED, capture, stages
+from pellucid.explanation.layers import LOGITS, POOLED, capture, capture_members, stages
 from pellucid.network.classifier import Classifier
 
 FINE_ENOUGH = 7  # rows of the last map of a VGG or ResNet at 224 pixels, for which it was made
@@ -49,10 +49,10 @@ def grad_cam(
         known = ", ".join(stages(classifier, classifier.spec))
         rule = "Grad-CAM needs a layer with a map (channel, row, column)"
         raise UsageError(rule, repr(layer), f"Its stages are {known}.")
-    outputs = capture(classifier, x, [layer, LOGITS], gradients=True)
-    maps = outputs[layer]
-    scores = goal_scores(outputs[LOGITS], classifier.task, goals)
-    (gradient,) = torch.autograd.grad(scores.sum(), maps, materialize_grads=True)
+    outputs = capture_members(classifier, x, [layer, LOGITS], gradients=True)
+    scores = goal_scores(outputs[LOGITS][0], classifier.task, goals)
+    gradients = torch.autograd.grad(scores.sum(), outputs[layer], materialize_grads=True)
+    maps, gradient = torch.cat(outputs[layer], dim=1), torch.cat(gradients, dim=1)
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     coarse = functional.relu((weights * maps).sum(dim=1, keepdim=True)).detach()
     fine = functional.interpolate(coarse, x.shape[2:], mode="bilinear", align_corners=False)

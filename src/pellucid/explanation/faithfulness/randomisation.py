@@ -23,6 +23,7 @@ from pellucid.errors import UsageError
 from pellucid.explanation.faithfulness.random_maps import random_maps
 from pellucid.explanation.layers import full_name, stages
 from pellucid.network.classifier import Classifier, build_classifier
+from pellucid.network.ensemble import of_first_member
 
 BOUND = 0.5
 """Below it the mean |rank correlation| after full randomisation must lie: at 0.5 a quarter of the
@@ -140,7 +141,7 @@ def stage_tensors(classifier: Classifier) -> dict[str, list[str]]:
     names = [name for name, _ in classifier.named_modules()]
     groups: dict[str, list[str]] = {stage: [] for stage in (*ends, HEAD)}
     for tensor in classifier.state_dict():
-        at = names.index(tensor.rpartition(".")[0])
+        at = names.index(of_first_member(tensor).rpartition(".")[0])
         stage = next((stage for stage, end in ends.items() if at <= end), HEAD)
         groups[HEAD if tensor.startswith("heads.") else stage].append(tensor)
     return {stage: groups[stage] for stage in reversed(groups) if groups[stage]}

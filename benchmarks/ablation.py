@@ -1,0 +1,199 @@
+"""What a rule of the plan is worth: the same data with it and without it, by cross-validation.
+
+    python benchmarks/ablation.py breastmnist.npz --budget 1m --variant "" "network=resnet18"
+
+A variant is a list of settings, KEY=VALUE, that win over the rules; "" is the rules alone, and the
+first variant is what the others are compared with. Rows of a given test split are left out; the
+rest is dealt into folds by patient, copies of a picture together. Each variant trains on the other
+folds (with a validation part of its own inside) and is asked for its fold, so that every row is
+predicted once. A variant has one thread, and as many run side by side as there are cores: all have
+the same share of the same noise. AUROC and log-loss are of a fold, their mean over folds and
+seeds; the differences are paired by fold, with a 95 % t interval over the folds' means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from contest import Case, Worker, answer_cases, parse_options
+from machine import publish
+
+UNASKED = {"baseline": False, "robustness": False, "explain": False}
+METRICS = ("auroc", "log_loss")
+
+
+def read(case: Case) -> Any:
+    """The dataset without a given test split, and the fold of each row."""
+    from pellucid.data.index import read_dataset
+
+    archive = Path(case["data"])
+    patients = archive.with_name(f"{archive.stem}_patients.csv")
+    known = {"patients": patients} if archive.suffix == ".npz" and patients.is_file() else {}
+    dataset = read_dataset(archive, **case["reading"], **known)
+    if "split" in dataset.table:
+        kept = dataset.table["split"] != "test"
+        table = dataset.table[kept].drop(columns="split").reset_index(drop=True)
+        dataset = replace(dataset, table=table)
+    return dataset
+
+
+def answer(case: Case) -> dict[str, Any]:
+    """Train one variant on all folds but one; its figures on that one."""
+    import pandas as pd
+
+    from pellucid import pipeline
+    from pellucid.auditing.copies import find_copies
+    from pellucid.data.cache import build_cache
+    from pellucid.data.folds import folds_by_patient
+    from pellucid.images.preprocessing import Preprocessing
+    from pellucid.progress import Progress
+    from pellucid.training.plan import parse_overrides
+
+    dataset = read(case)
+    cache = build_cache(dataset, Preprocessing(image_size=64, channels=1))
+    linked = find_copies(cache).groups(len(dataset.table))
+    folds = folds_by_patient(dataset, case["folds"], seed=case["seed"], linked=linked)
+    split = np.where(folds == case["fold"], "test", None)
+    dataset = replace(dataset, table=dataset.table.assign(split=split))
+    with tempfile.TemporaryDirectory() as folder:
+        run = pipeline.train(
+            dataset,
+            Path(folder) / "run",
+            budget=case["budget"],
+            seed=case["seed"],
+            settings=parse_overrides(case["variant"].split()),
+            allow_shared_patients=True,
+            allow=("shortcut", "same_picture_other_label"),
+            progress=Progress(quiet=True),
+            **UNASKED,
+        )
+        table = pd.read_csv(run.predictions_path("test"))
+        facts = run.facts["training"]
+    return {**judge(table, dataset.task), "seconds": facts["seconds"]}
+
+
+def judge(table: Any, task: Any) -> dict[str, float]:
+    """Mean one-vs-rest AUROC and mean log-loss over targets."""
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    areas, losses = [], []
+    for target in task.targets:
+        rows = table[table["target"] == target.name]
+        shares = rows[[f"probability_{name}" for name in target.classes]].to_numpy()
+        codes = rows["y_true"].astype(str).map(target.classes.index).to_numpy()
+        shares = shares / shares.sum(axis=1, keepdims=True)
+        several = shares if len(target.classes) > 2 else shares[:, 1]
+        areas.append(roc_auc_score(codes, several, multi_class="ovr"))
+        losses.append(log_loss(codes, shares, labels=range(len(target.classes))))
+    return {"auroc": float(np.mean(areas)), "log_loss": float(np.mean(losses))}
+
+
+def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row a seed, fold and variant, as they are found."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    reading: dict[str, Any] = {}
+    if options.patient_pattern:
+        reading["patient_pattern"] = options.patient_pattern
+    if options.merge:
+        name, _, parts = options.merge.partition("=")
+        reading["merge"] = {name: parts.split("+")}
+    cases = [
+        {
+            "data": str(options.data),
+            "reading": reading,
+            "folds": options.folds,
+            "budget": options.budget,
+            "seed": seed,
+            "fold": fold,
+            "variant": variant,
+        }
+        for seed in range(options.rounds)
+        for fold in range(options.folds)
+        for variant in options.variant
+    ]
+
+    def ask(case: Case) -> dict[str, Any]:
+        worker = Worker(sys.executable, Path(__file__), "--answer", "x", "--variant", "x")
+        found = worker(case)
+        worker.close()
+        row = {key: case[key] for key in ("variant", "seed", "fold")} | found
+        print(
+            {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, file=sys.stderr
+        )
+        return row
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(ask, cases)
+
+
+def summarise(rows: list[dict[str, Any]], variants: list[str]) -> list[dict[str, Any]]:
+    """Means of each variant, and how much better it is than the first, paired by fold."""
+    table = []
+    for variant in variants:
+        line: dict[str, Any] = {"variant": variant or "the rules"}
+        for metric in METRICS:
+            mine, first = (_by_fold(rows, name, metric) for name in (variant, variants[0]))
+            line[metric] = round(float(mine.mean()), 4)
+            if variant != variants[0]:
+                low, high = _interval(mine - first)
+                line[f"{metric}_gain"] = f"{(mine - first).mean():+.4f} ({low:+.4f} to {high:+.4f})"
+            else:
+                line[f"{metric}_gain"] = "-"
+        line["seconds"] = round(
+            float(np.mean([row["seconds"] for row in rows if row["variant"] == variant])), 1
+        )
+        table.append(line)
+    return table
+
+
+def _by_fold(rows: list[dict[str, Any]], variant: str, metric: str) -> npt.NDArray[np.float64]:
+    mine = [row for row in rows if row["variant"] == variant]
+    folds = sorted({row["fold"] for row in mine})
+    return np.array([np.mean([r[metric] for r in mine if r["fold"] == fold]) for fold in folds])
+
+
+def _interval(differences: npt.NDArray[np.float64]) -> tuple[float, float]:
+    from scipy.stats import t
+
+    spread = differences.std(ddof=1) / np.sqrt(len(differences))
+    reach = float(t.ppf(0.975, len(differences) - 1) * spread)
+    return float(differences.mean()) - reach, float(differences.mean()) + reach
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, help="a folder, a manifest or a MedMNIST .npz file")
+    parser.add_argument("--variant", nargs="+", required=True, help='settings; "" is the rules')
+    parser.add_argument("--budget", default="1m", help="wall time of each training")
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--patient-pattern")
+    parser.add_argument("--merge", help="NEW=OLD+OLD")
+    parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
+
+
+def main() -> None:
+    options = parse_options(__doc__ or "", rounds=1, add=add_options)
+    if options.answer:
+        answer_cases(answer)
+        return
+    rows = list(results(options))
+    variants = " ".join(f'"{variant}"' for variant in options.variant)
+    command = (
+        f"python benchmarks/ablation.py {options.data.name} --budget {options.budget} "
+        f"--folds {options.folds} --rounds {options.rounds} --variant {variants}"
+    )
+    publish(summarise(rows, options.variant), command, options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The plan of each network of an ensemble: its own seed, and its share of the time.
+
+Members differ by where their weights began and by every draw of batches and augmentation, so that
+their mistakes differ too. Knows plans alone; it does not know how members are trained or joined.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pellucid.training.hyperparameters import Plan
+
+LEAST_SHARE = 0.02  # of the budget is left to a member, however long those before it took
+
+
+def member_plan(plan: Plan, number: int, spent: float = 0.0) -> Plan:
+    """The plan of the network `number`, from 1; the first keeps the seed of the whole.
+
+    `spent` are the seconds that those before it took: what one leaves goes to those after it.
+    """
+    changes: dict[str, Any] = {"members": 1}
+    if number > 1:
+        words = np.random.SeedSequence([plan.seed, number]).generate_state(1, np.uint64)
+        changes["seed"] = int(words[0] >> np.uint64(1))
+    if plan.budget_seconds is not None:
+        share = (plan.budget_seconds - spent) / (plan.members - number + 1)
+        changes["budget_seconds"] = max(share, LEAST_SHARE * plan.budget_seconds)
+    return plan.model_copy(update=changes)
