@@ -1,6 +1,7 @@
 """The one place that knows the order of the stages.
 
-    read → split → plan → decode → audit → train → predict → explain → evaluate → bundle → report
+    read → split → plan → decode → audit → race → train
+         → predict → explain → evaluate → bundle → report
 
 Each public function is a verb of the command line; what follows prediction can be done again from
 the run's files alone and stands in `judging`. Here stand only the order, what is written into the
@@ -155,6 +156,7 @@ def train(
     from pellucid.explaining import explain_run
     from pellucid.fitting import as_bundle, fit, keep_bundle
     from pellucid.preparation import Request, prepare, prepare_again
+    from pellucid.racing import race
     from pellucid.run_predictions import (
         keep_features,
         predict_baseline,
@@ -171,6 +173,7 @@ def train(
         prepared = prepare_again(run, dataset, wish, progress)
     else:
         prepared = prepare(run, dataset, wish, progress)
+    prepared = race(run, prepared, wish, progress)
     classifier = fit(run, prepared, wish, progress)
     predict_splits(run, prepared, classifier, progress)
     keep_features(run, prepared, classifier)

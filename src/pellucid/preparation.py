@@ -47,6 +47,8 @@ SAME_PATIENT = (  # what follows when patients stand in more than one split
     "near_duplicates_across_splits",
 )
 
+RACED = ("budget_seconds", "candidates")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -106,7 +108,7 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
     fingerprint, plan, reasons = choose_plan(dataset, wish)
     classifier = build_member(plan, dataset.task)
     _split(dataset, plan, wish)  # what cannot be split is refused before anything is decoded
-    prepared = _decode(dataset, (plan, classifier), wish, progress)
+    prepared = decode(dataset, (plan, classifier), wish, progress)
     copies = find_copies(prepared.cache, progress.counter("Comparing pictures"))
     dataset, notes = _split(dataset, plan, wish, copies)
     for note in notes:
@@ -175,8 +177,10 @@ def _split(
 def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Prepared:
     """The same as `prepare`, from what the interrupted run wrote."""
     plan = load_plan(run.plan_path)
-    from_file = read_settings(wish.plan) if wish.plan else {}
-    if apply_settings(plan, {**from_file, **_settings(wish)}) != plan:
+    settings = given_settings(wish)
+    if run.race_path.is_file():  # of these, a race that has ended says otherwise than was asked
+        settings = {key: value for key, value in settings.items() if key not in RACED}
+    if apply_settings(plan, settings) != plan:
         raise UsageError(
             "A resumed run keeps its plan, and the options given would change it",
             remedy="Give the same options as at the start, or choose another --out.",
@@ -192,7 +196,12 @@ def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress)
     where = dataset.table.set_index("image_id")["image_path"]
     table["image_path"] = table["image_id"].map(where)
     dataset = replace(dataset, table=table, task=task)
-    return _decode(dataset, (plan, build_member(plan, task)), wish, progress)
+    return decode(dataset, (plan, build_member(plan, task)), wish, progress)
+
+
+def given_settings(wish: Request) -> dict[str, Any]:
+    """The hyperparameters that the user has set, by a plan file, one by one, or as options."""
+    return {**(read_settings(wish.plan) if wish.plan else {}), **_settings(wish)}
 
 
 def _settings(wish: Request) -> dict[str, Any]:
@@ -204,9 +213,10 @@ def _settings(wish: Request) -> dict[str, Any]:
     return settings
 
 
-def _decode(
+def decode(
     dataset: Dataset, model: tuple[Plan, Classifier], wish: Request, progress: Progress
 ) -> Prepared:
+    """The dataset as the plan wants its pictures; those decoded before are opened."""
     plan, classifier = model
     preprocessing = Preprocessing(**plan.preprocessing())
     cache = build_cache(dataset, preprocessing, progress=progress.counter("Reading images"))

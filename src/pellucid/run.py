@@ -1,10 +1,9 @@
 """The run folder: which file of a run is where, and how each of our small ones is read.
 
-    RUN/ fingerprint.json  plan.yaml  index.csv (with split)  audit.json  history.csv  run.json
-         checkpoints/  members/  predictions/<split>.csv  baseline/  robustness.csv  features.npz
-         pictures/
-         evaluation.json  explanation.json  comparison.json  report.html  bundle/
-         checklist.yaml  checklists.md  checklists.docx
+    RUN/ fingerprint.json  plan.yaml  race.json  index.csv (with split)  audit.json  history.csv
+         run.json  checkpoints/  members/  predictions/<split>.csv  baseline/  robustness.csv
+         features.npz  pictures/  evaluation.json  explanation.json  comparison.json  report.html
+         bundle/  checklist.yaml  checklists.md  checklists.docx
 
 Each stage reads the file that the stage before it wrote, so any stage can be run again alone.
 This module knows names and places; it does not know what a stage does.
@@ -45,6 +44,11 @@ class Run:
     def plan_path(self) -> Path:
         """Every hyperparameter, with its reason."""
         return self.folder / "plan.yaml"
+
+    @property
+    def race_path(self) -> Path:
+        """Which plans were tried on folds of the training images, and how they did."""
+        return self.folder / "race.json"
 
     @property
     def history_path(self) -> Path:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pellucid.errors import PlanError
 from pellucid.storage import write_json
 
 
@@ -78,6 +79,15 @@ class Fingerprint(_Facts):
         """The same, with the number of images that are copies of one counted before."""
         pictures = self.pictures.model_copy(update={"duplicates": n})
         return self.model_copy(update={"pictures": pictures})
+
+    @classmethod
+    def load(cls, path: Path) -> Fingerprint:
+        """Read what `save` has written; raises `PlanError` for another file."""
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            remedy = "Start a new run."
+            raise PlanError(f"{path} is not a readable fingerprint", "", remedy) from error
 
     def save(self, path: Path) -> Path:
         """Write it as JSON."""

@@ -59,6 +59,9 @@ class Plan(BaseModel):
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="share of features dropped at the head")
     blocks: tuple[Block, ...] = Field((), description="the blocks of the network plain")
 
+    candidates: int = Field(
+        1, ge=1, le=16, description="plans that race on folds of the training images; 1: no race"
+    )
     members: int = Field(
         1, ge=1, le=MOST_MEMBERS, description="networks of the ensemble; their logits are averaged"
     )
