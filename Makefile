@@ -7,10 +7,11 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+AUTOML := .venv-automl
 EXTRAS := timm,serve,onnx,explain,tune,pacs
 PYTEST_WORKERS ?= 2
 
-.PHONY: install demo test lint check bench bench-peers docs pictures constraints clean
+.PHONY: install demo test lint check bench bench-peers bench-automl docs pictures constraints clean
 
 install: $(VENV)/.installed
 
@@ -60,6 +61,16 @@ $(PEERS)/.installed: benchmarks/peers/constraints.txt
 	  torch torchvision fastai lightning monai timm
 	touch $@
 
+# AutoGluon, which pins another torch than ours: for benchmarks/medmnist.py.
+bench-automl: $(AUTOML)/.installed
+
+$(AUTOML)/.installed: benchmarks/peers/automl.txt
+	$(PYTHON) -m venv $(AUTOML)
+	$(AUTOML)/bin/python -m pip install --quiet 'uv>=0.5'
+	$(AUTOML)/bin/uv pip install --quiet --python $(AUTOML)/bin/python --compile-bytecode \
+	  --constraint benchmarks/peers/automl.txt autogluon.multimodal
+	touch $@
+
 # The lecture's pictures, from phantoms; trains a ResNet-34 for some minutes.
 pictures: install
 	OMP_NUM_THREADS=1 $(BIN)/python docs/make_pictures.py
@@ -75,5 +86,5 @@ constraints: install
 	mv constraints.txt.new constraints.txt
 
 clean:
-	rm -rf $(VENV) $(PEERS) site dist demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) $(AUTOML) site dist demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,12 +29,11 @@ import numpy.typing as npt
 from contest import Case, Worker, answer_cases, parse_options
 from machine import publish
 
-UNASKED = {"baseline": False, "robustness": False, "explain": False}
 METRICS = ("auroc", "log_loss")
 
 
 def read(case: Case) -> Any:
-    """The dataset without a given test split, and the fold of each row."""
+    """The dataset without a given test split."""
     from pellucid.data.index import read_dataset
 
     archive = Path(case["data"])
@@ -48,39 +47,59 @@ def read(case: Case) -> Any:
     return dataset
 
 
-def answer(case: Case) -> dict[str, Any]:
-    """Train one variant on all folds but one; its figures on that one."""
-    import pandas as pd
-
-    from pellucid import pipeline
+def deal(case: Case, n_folds: int, seed: int) -> list[int]:
+    """The fold of each row, patients and copies of a picture together."""
     from pellucid.auditing.copies import find_copies
     from pellucid.data.cache import build_cache
     from pellucid.data.folds import folds_by_patient
     from pellucid.images.preprocessing import Preprocessing
-    from pellucid.progress import Progress
-    from pellucid.training.plan import parse_overrides
 
     dataset = read(case)
     cache = build_cache(dataset, Preprocessing(image_size=64, channels=1))
     linked = find_copies(cache).groups(len(dataset.table))
-    folds = folds_by_patient(dataset, case["folds"], seed=case["seed"], linked=linked)
-    split = np.where(folds == case["fold"], "test", None)
+    return [int(fold) for fold in folds_by_patient(dataset, n_folds, seed, linked=linked)]
+
+
+def trained(case: Case, out: Path) -> Any:
+    """The run of one variant, trained on all folds but one, which is its test split."""
+    from pellucid.bundle import save_bundle
+    from pellucid.data.split import assign_splits
+    from pellucid.fitting import as_bundle, fit
+    from pellucid.preparation import Request, build_member, choose_plan, decode
+    from pellucid.progress import Progress
+    from pellucid.racing import race
+    from pellucid.run import Run
+    from pellucid.run_predictions import predict_splits
+    from pellucid.training.plan import parse_overrides, save_plan
+
+    settings = parse_overrides(case["variant"].split())
+    wish = Request(settings=settings, budget=case["budget"], seed=case["seed"])
+    run, quiet, dataset = Run(out), Progress(quiet=True), read(case)
+    split = np.where(np.array(case["dealt"]) == case["fold"], "test", None)
     dataset = replace(dataset, table=dataset.table.assign(split=split))
+    dataset, _ = assign_splits(dataset, seed=case["seed"])
+    fingerprint, plan, reasons = choose_plan(dataset, wish)
+    fingerprint.save(run.fingerprint_path)
+    save_plan(plan, run.plan_path, reasons)
+    run.save_index(dataset.table)
+    prepared = decode(dataset, (plan, build_member(plan, dataset.task)), wish, quiet)
+    prepared = race(run, prepared, wish, quiet)
+    classifier = fit(run, prepared, wish, quiet)
+    predict_splits(run, prepared, classifier, quiet)
+    save_bundle(run.bundle_path, as_bundle(prepared, classifier))
+    run.add_facts(task=dataset.task.model_dump(mode="json"))
+    return run
+
+
+def answer(case: Case) -> dict[str, Any]:
+    """Train one variant on all folds but one; its figures on that one."""
+    import pandas as pd
+
     with tempfile.TemporaryDirectory() as folder:
-        run = pipeline.train(
-            dataset,
-            Path(folder) / "run",
-            budget=case["budget"],
-            seed=case["seed"],
-            settings=parse_overrides(case["variant"].split()),
-            allow_shared_patients=True,
-            allow=("shortcut", "same_picture_other_label"),
-            progress=Progress(quiet=True),
-            **UNASKED,
-        )
+        run = trained(case, Path(folder) / "run")
         table = pd.read_csv(run.predictions_path("test"))
-        facts = run.facts["training"]
-    return {**judge(table, dataset.task), "seconds": facts["seconds"]}
+        facts = run.facts
+    return {**judge(table, facts["task"]), "seconds": facts["training"]["seconds"]}
 
 
 def judge(table: Any, task: Any) -> dict[str, float]:
@@ -88,53 +107,51 @@ def judge(table: Any, task: Any) -> dict[str, float]:
     from sklearn.metrics import log_loss, roc_auc_score
 
     areas, losses = [], []
-    for target in task.targets:
-        rows = table[table["target"] == target.name]
-        shares = rows[[f"probability_{name}" for name in target.classes]].to_numpy()
-        codes = rows["y_true"].astype(str).map(target.classes.index).to_numpy()
+    for target in task["targets"]:
+        rows, classes = table[table["target"] == target["name"]], list(target["classes"])
+        shares = rows[[f"probability_{name}" for name in classes]].to_numpy()
+        codes = rows["y_true"].astype(str).map(classes.index).to_numpy()
         shares = shares / shares.sum(axis=1, keepdims=True)
-        several = shares if len(target.classes) > 2 else shares[:, 1]
+        several = shares if len(classes) > 2 else shares[:, 1]
         areas.append(roc_auc_score(codes, several, multi_class="ovr"))
-        losses.append(log_loss(codes, shares, labels=range(len(target.classes))))
+        losses.append(log_loss(codes, shares, labels=range(len(classes))))
     return {"auroc": float(np.mean(areas)), "log_loss": float(np.mean(losses))}
 
 
-def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row a seed, fold and variant, as they are found."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+def cases(options: argparse.Namespace, variants: Sequence[str]) -> list[Case]:
+    """Every training: a seed, a fold and a variant."""
     reading: dict[str, Any] = {}
     if options.patient_pattern:
         reading["patient_pattern"] = options.patient_pattern
     if options.merge:
         name, _, parts = options.merge.partition("=")
         reading["merge"] = {name: parts.split("+")}
-    cases = [
-        {
-            "data": str(options.data),
-            "reading": reading,
-            "folds": options.folds,
-            "budget": options.budget,
-            "seed": seed,
-            "fold": fold,
-            "variant": variant,
-        }
+    data = {"data": str(options.data), "reading": reading}
+    dealt = [deal(data, options.folds, seed) for seed in range(options.rounds)]
+    common = {**data, "budget": options.budget}
+    return [
+        {**common, "dealt": dealt[seed], "seed": seed, "fold": fold, "variant": variant}
         for seed in range(options.rounds)
         for fold in range(options.folds)
-        for variant in options.variant
+        for variant in variants
     ]
+
+
+def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row a seed, fold and variant, as they are found."""
+    os.environ["OMP_NUM_THREADS"] = "1"
 
     def ask(case: Case) -> dict[str, Any]:
         worker = Worker(sys.executable, Path(__file__), "--answer", "x", "--variant", "x")
         found = worker(case)
         worker.close()
         row = {key: case[key] for key in ("variant", "seed", "fold")} | found
-        print(
-            {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, file=sys.stderr
-        )
+        shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
+        print(shown, file=sys.stderr)
         return row
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(ask, cases)
+        yield from pool.map(ask, cases(options, options.variant))
 
 
 def summarise(rows: list[dict[str, Any]], variants: list[str]) -> list[dict[str, Any]]:
@@ -172,8 +189,13 @@ def _interval(differences: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", type=Path, help="a folder, a manifest or a MedMNIST .npz file")
+    add_data_options(parser)
     parser.add_argument("--variant", nargs="+", required=True, help='settings; "" is the rules')
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """What is trained on, how it is cut, and for how long."""
+    parser.add_argument("data", type=Path, help="a folder, a manifest or a MedMNIST .npz file")
     parser.add_argument("--budget", default="1m", help="wall time of each training")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--patient-pattern")

@@ -33,12 +33,17 @@ def parse_arguments(description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def publish(rows: list[dict[str, Any]], command: str, path: Path | None) -> None:
-    """Print the rows as a table and write them with the machine's description."""
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the rows as a table."""
     names = list(rows[0])
     widths = [max(len(name), *(len(str(row[name])) for row in rows)) for name in names]
     for line in (names, *([str(row[name]) for name in names] for row in rows)):
         print("  ".join(str(cell).rjust(width) for cell, width in zip(line, widths, strict=True)))
+
+
+def publish(rows: list[dict[str, Any]], command: str, path: Path | None) -> None:
+    """Print the rows as a table and write them with the machine's description."""
+    show(rows)
     if path:
         document = {"command": command, "machine": describe_machine(), "rows": rows}
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,19 +1,27 @@
-"""MedMNIST's 2D protocol on any of its archives: train, choose on val, report test.
+"""MedMNIST's 2D protocol on any of its archives, or a folder: train, choose on val, report test.
 
     python benchmarks/medmnist.py pneumoniamnist.npz --budget 2m --rounds 5 --json FILE
+    python benchmarks/medmnist.py breast_ultrasound --merge benign,normal=benign+normal --rounds 3
 
 AUC and ACC are MedMNIST's own (its `evaluator.py`): AUC is the mean over classes, or over labels,
 of one-vs-rest areas, of two classes the positive one's; ACC asks for the largest score, of two
 classes and of labels for more than 0.5. A contestant trains on `train`, chooses its epoch by AUC on
 `val`, and is asked for `test` once; `--rounds` seeds give mean and standard deviation. Everybody
 has the same wall time for training with validation, in a process of its own, alone; the two
-baselines finish their first epoch even when it takes longer, and begin none that would.
+baselines finish their first epoch even when it takes longer, and begin none that would. A folder is
+dealt by patient, copies of a picture together, anew for every seed and alike for all contestants.
 
 Pellucid: no option but the budget.
 MedMNIST's recipe: its ResNet-18 for 28 px, batches of 128, Adam at 0.001, ten times less after a
 half and three quarters of 100 epochs, or of as many as the time allows; no augmentation.
 torchvision: its ResNet-18 from random weights at 64 px, RandomResizedCrop and a flip, SGD with
 momentum at 0.1 falling by a cosine, as its reference scripts train.
+AutoGluon: its preset "medium_quality" with the time as its limit, from random weights, where
+`make bench-automl` has made its environment.
+
+With `--json` a row is kept when it is found, and a later call adds those that are missing: a table
+may take longer than a session. The table compares each contestant with Pellucid, paired by seed,
+with a 95 % t interval.
 
 A `test` that was cut out of the published training set does not give a row of the public table.
 """
@@ -21,6 +29,7 @@ A `test` that was cut out of the published training set does not give a row of t
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -33,9 +42,11 @@ import numpy as np
 import numpy.typing as npt
 
 from contest import Case, Worker, answer_cases, parse_options
-from machine import publish
+from machine import describe_machine, show
 
 HERE = Path(__file__).resolve().parent
+AUTOML = HERE.parent / ".venv-automl" / "bin" / "python"
+OURS, AUTOGLUON = "Pellucid", "AutoGluon"
 Floats = npt.NDArray[np.float64]
 UNASKED = {"baseline": False, "robustness": False, "explain": False}
 
@@ -70,17 +81,17 @@ def pellucid(case: Case) -> dict[str, Any]:
     from pellucid.data.index import read_dataset
     from pellucid.progress import Progress
 
-    patients = Path(case["archive"]).with_name(Path(case["archive"]).stem + "_patients.csv")
+    source = Path(case["manifest"] or case["archive"])
+    patients = source.with_name(f"{source.stem}_patients.csv")
     known = {"patients": patients} if patients.is_file() else {}
-    dataset = read_dataset(case["archive"], **known)
+    dataset = read_dataset(source, **known)
     with tempfile.TemporaryDirectory() as folder:
         run = pipeline.train(
             dataset,
             Path(folder) / "run",
             budget=f"{case['seconds']}s",
             seed=case["seed"],
-            allow_shared_patients=True,
-            allow=case["allow"],
+            allow_shared_patients=True,  # the audit's findings are not this contest's matter
             progress=Progress(quiet=True),
             **UNASKED,
         )
@@ -106,7 +117,7 @@ def recipe(case: Case) -> dict[str, Any]:
         drops = [epochs // 2, 3 * epochs // 4]
         return adam, torch.optim.lr_scheduler.MultiStepLR(adam, drops, gamma=0.1)
 
-    return _train(case, side=None, batch=128, optimiser=optimiser, change=lambda x: x)
+    return _train(case, side=28, batch=128, optimiser=optimiser, change=lambda x: x)
 
 
 def standard(case: Case) -> dict[str, Any]:
@@ -127,7 +138,7 @@ def standard(case: Case) -> dict[str, Any]:
 
 
 CONTESTANTS: dict[str, Callable[[Case], dict[str, Any]]] = {
-    "Pellucid": pellucid,
+    OURS: pellucid,
     "MedMNIST's recipe": recipe,
     "torchvision": standard,
 }
@@ -136,7 +147,7 @@ CONTESTANTS: dict[str, Callable[[Case], dict[str, Any]]] = {
 def _train(
     case: Case,
     *,
-    side: int | None,
+    side: int,
     batch: int,
     optimiser: Callable[[Any, int], tuple[Any, Any]],
     change: Callable[[Any], Any],
@@ -190,7 +201,7 @@ def _train(
     return {"auc": auc, "acc": acc, "seconds": seconds, "epochs": done}
 
 
-def _read(archive: Path, side: int | None) -> dict[str, tuple[Any, Any]]:
+def _read(archive: Path, side: int) -> dict[str, tuple[Any, Any]]:
     """Images float32 (n, C, H, W), normalised by 0.5 and 0.5 as MedMNIST's, and labels (n, L)."""
     import torch
     from torch.nn import functional
@@ -201,19 +212,20 @@ def _read(archive: Path, side: int | None) -> dict[str, tuple[Any, Any]]:
             pixels = torch.from_numpy(arrays[f"{split}_images"])
             pixels = pixels[:, None] if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
             images = (pixels.float() / 255 - 0.5) / 0.5
-            if side is not None:
-                images = functional.interpolate(images, size=(side, side), mode="bilinear")
+            if images.shape[-1] != side:
+                size = (side, side)
+                images = functional.interpolate(images, size, mode="bilinear", antialias=True)
             labels = torch.from_numpy(arrays[f"{split}_labels"].astype(np.int64))
             found[split] = (images, labels.reshape(len(labels), -1))
     return found
 
 
-def _resnet18(channels: int, n_out: int, side: int | None) -> Any:
+def _resnet18(channels: int, n_out: int, side: int) -> Any:
     from torch import nn
     from torchvision.models import resnet18
 
     network = resnet18(num_classes=n_out)
-    if side is None:  # MedMNIST's own for 28 px: a 3 × 3 stem and no pooling after it
+    if side == 28:  # MedMNIST's own for 28 px: a 3 × 3 stem and no pooling after it
         network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
         network.maxpool = nn.Identity()
     else:
@@ -224,18 +236,84 @@ def _resnet18(channels: int, n_out: int, side: int | None) -> Any:
 # --- the contest ----------------------------------------------------------------------------------
 
 
-def rows_of(options: argparse.Namespace, seconds: float) -> Iterator[dict[str, Any]]:
-    """A row an archive, contestant and seed, printed as it is found."""
-    for archive in options.archives:
+def autogluon(case: Case) -> dict[str, Any]:
+    """What AutoGluon's own environment answers, judged like the others."""
+    worker = Worker(AUTOML, HERE / "peers" / "autogluon_images.py")
+    found = worker(case)
+    worker.close()
+    with np.load(case["archive"], allow_pickle=False) as arrays:
+        labels = arrays["test_labels"].astype(np.int64).reshape(-1, 1)
+    auc, acc = auc_and_acc(labels, np.array(found["scores"]))
+    return {"auc": auc, "acc": acc, "seconds": found["seconds"]}
+
+
+def ask(name: str, case: Case) -> dict[str, Any]:
+    """A contestant's answer, in a process of its own."""
+    if name == AUTOGLUON:
+        return autogluon(case)
+    worker = Worker(sys.executable, Path(__file__), "--answer", name, "x")
+    found: dict[str, Any] = worker(case)
+    worker.close()
+    return found
+
+
+def rows_of(
+    options: argparse.Namespace, seconds: float, kept: set[tuple[Any, ...]]
+) -> Iterator[dict[str, Any]]:
+    """A row a dataset, seed and contestant that is not kept yet."""
+    names = options.only or [*CONTESTANTS, *([AUTOGLUON] if AUTOML.is_file() else [])]
+    for source in options.data:
         for seed in range(options.rounds):
-            for name in options.only or CONTESTANTS:
-                worker = Worker(sys.executable, Path(__file__), "--answer", name, "x")
-                case = {"archive": str(archive), "seconds": seconds, "seed": seed}
-                found = worker({**case, "allow": options.allow or []})
-                worker.close()
-                row = {"archive": archive.stem, "contestant": name, "seed": seed, **found}
-                print({k: _short(v) for k, v in row.items()}, file=sys.stderr, flush=True)
-                yield row
+            missing = [n for n in names if (source.stem, n, seed, seconds) not in kept]
+            if not missing:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                where = _deal(source, seed, options, Path(folder))
+                for name in missing:
+                    found = ask(name, {**where, "seconds": seconds, "seed": seed})
+                    head = {"data": source.stem, "contestant": name, "seed": seed}
+                    row = {**head, "budget": seconds, **found}
+                    print({k: _short(v) for k, v in row.items()}, file=sys.stderr, flush=True)
+                    yield {**row, "machine": describe_machine()["processor"]}
+
+
+def _deal(source: Path, seed: int, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """An archive as it is; a folder split by patient, as a manifest and as an archive at 224 px."""
+    if source.suffix == ".npz":
+        return {"archive": str(source), "manifest": None}
+    from pellucid.auditing.copies import find_copies
+    from pellucid.data.cache import build_cache
+    from pellucid.data.index import read_dataset
+    from pellucid.data.split import assign_splits
+    from pellucid.images.preprocessing import Preprocessing
+
+    reading: dict[str, Any] = {"patient_pattern": options.patient_pattern}
+    if options.merge:
+        name, _, parts = options.merge.partition("=")
+        reading["merge"] = {name: parts.split("+")}
+    dataset = read_dataset(source, **reading)
+    cache = build_cache(dataset, Preprocessing(image_size=224, channels=1, fit="stretch"))
+    linked = find_copies(cache).groups(len(dataset.table))
+    dataset, _ = assign_splits(dataset, seed=seed, linked=linked)
+    table = dataset.table if dataset.patients_known else dataset.table.drop(columns="patient_id")
+    table.to_csv(folder / "manifest.csv", index=False)
+    arrays = {}
+    for ours, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):
+        rows = np.flatnonzero((table["split"] == ours).to_numpy() & cache.readable)
+        arrays[f"{theirs}_images"] = np.array(cache.pixels[rows, 0])
+        arrays[f"{theirs}_labels"] = dataset.codes()[rows]
+    np.savez(folder / f"{source.stem}.npz", **arrays)
+    return {
+        "archive": str(folder / f"{source.stem}.npz"),
+        "manifest": str(folder / "manifest.csv"),
+    }
+
+
+def _kept(path: Path | None) -> list[dict[str, Any]]:
+    """The trainings of earlier calls."""
+    if path is None or not path.is_file():
+        return []
+    return list(json.loads(path.read_text())["trainings"])
 
 
 def _short(value: Any) -> Any:
@@ -243,25 +321,54 @@ def _short(value: Any) -> Any:
 
 
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and standard deviation over seeds, an archive and contestant."""
-    keys = dict.fromkeys((row["archive"], row["contestant"]) for row in rows)
+    """Mean and standard deviation over seeds, a dataset and contestant, and Pellucid's lead."""
+    keys = dict.fromkeys((row["data"], row["budget"], row["contestant"]) for row in rows)
     table = []
-    for archive, name in keys:
-        mine = [r for r in rows if (r["archive"], r["contestant"]) == (archive, name)]
-        line: dict[str, Any] = {"archive": archive, "contestant": name, "seeds": len(mine)}
+    for data, budget, name in keys:
+        mine = [
+            r for r in rows if (r["data"], r["budget"], r["contestant"]) == (data, budget, name)
+        ]
+        ours = [
+            r for r in rows if (r["data"], r["budget"], r["contestant"]) == (data, budget, OURS)
+        ]
+        line: dict[str, Any] = {"data": data, "budget": budget, "contestant": name}
+        line["seeds"] = len(mine)
         for metric in ("auc", "acc", "seconds"):
             values = [row[metric] for row in mine]
             line[metric] = round(statistics.mean(values), 4)
             line[f"{metric}_sd"] = round(statistics.stdev(values), 4) if len(values) > 1 else None
+        line["ahead_by_auc"] = "-" if name == OURS else _lead(ours, mine)
         table.append(line)
     return table
 
 
+def _lead(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    """How much larger our AUC is, of the seeds that both have."""
+    known = {row["seed"]: row["auc"] for row in theirs}
+    gaps = [row["auc"] - known[row["seed"]] for row in ours if row["seed"] in known]
+    if len(gaps) < 2:
+        return f"{gaps[0]:+.4f}" if gaps else "-"
+    from scipy.stats import t
+
+    reach = t.ppf(0.975, len(gaps) - 1) * statistics.stdev(gaps) / len(gaps) ** 0.5
+    mean = statistics.mean(gaps)
+    return f"{mean:+.4f} ({mean - reach:+.4f} to {mean + reach:+.4f})"
+
+
+def keep(rows: list[dict[str, Any]], path: Path | None) -> None:
+    """Write every training and the table of them."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        document = {"table": summarise(rows), "trainings": rows}
+        path.write_text(json.dumps(document, indent=1) + "\n")
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("archives", nargs="+", type=Path, help="MedMNIST .npz files")
+    parser.add_argument("data", nargs="+", type=Path, help="MedMNIST .npz files, or folders")
     parser.add_argument("--budget", default="2m", help="wall time of each training")
-    parser.add_argument("--only", nargs="*", choices=list(CONTESTANTS), help="these contestants")
-    parser.add_argument("--allow", nargs="*", help="findings of the audit to train despite of")
+    parser.add_argument("--only", nargs="*", choices=[*CONTESTANTS, AUTOGLUON])
+    parser.add_argument("--patient-pattern", help="of a folder, as for `pellucid train`")
+    parser.add_argument("--merge", help="of a folder: NEW=OLD+OLD")
     parser.add_argument("--answer", choices=list(CONTESTANTS), help=argparse.SUPPRESS)
 
 
@@ -272,10 +379,14 @@ def main() -> None:
         return
     from pellucid.training.plan import parse_budget
 
-    rows = list(rows_of(options, parse_budget(options.budget)))
-    names = " ".join(archive.name for archive in options.archives)
+    names = " ".join(source.name for source in options.data)
     command = f"python benchmarks/medmnist.py {names} --budget {options.budget}"
-    publish(summarise(rows), f"{command} --rounds {options.rounds}", options.json)
+    rows = _kept(options.json)
+    known = {(row["data"], row["contestant"], row["seed"], row["budget"]) for row in rows}
+    for row in rows_of(options, parse_budget(options.budget), known):
+        rows.append({**row, "command": f"{command} --rounds {options.rounds}"})
+        keep(rows, options.json)
+    show(summarise(rows))
 
 
 if __name__ == "__main__":
