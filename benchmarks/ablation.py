@@ -137,21 +137,33 @@ def cases(options: argparse.Namespace, variants: Sequence[str]) -> list[Case]:
     ]
 
 
-def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row a seed, fold and variant, as they are found."""
+def ask_all(
+    cases: list[Case], script: Path, *arguments: str
+) -> Iterator[tuple[Case, dict[str, Any]]]:
+    """Each case with its answer; as many workers side by side as there are cores, one thread each.
+
+    Two that use all cores would wait for each other at every layer.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
 
     def ask(case: Case) -> dict[str, Any]:
-        worker = Worker(sys.executable, Path(__file__), "--answer", "x", "--variant", "x")
-        found = worker(case)
+        worker = Worker(sys.executable, script, *arguments)
+        found: dict[str, Any] = worker(case)
         worker.close()
+        return found
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from zip(cases, pool.map(ask, cases), strict=True)
+
+
+def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row a seed, fold and variant, as they are found."""
+    every = cases(options, options.variant)
+    for case, found in ask_all(every, Path(__file__), "--answer", "x", "--variant", "x"):
         row = {key: case[key] for key in ("variant", "seed", "fold")} | found
         shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
         print(shown, file=sys.stderr)
-        return row
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(ask, cases(options, options.variant))
+        yield row
 
 
 def summarise(rows: list[dict[str, Any]], variants: list[str]) -> list[dict[str, Any]]:

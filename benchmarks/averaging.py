@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 import ablation
-from contest import Case, Worker, answer_cases, parse_options
+from contest import Case, answer_cases, parse_options
 from machine import publish
 
 Floats = npt.NDArray[np.float64]
@@ -117,10 +117,8 @@ def judge(logits: dict[str, Floats], truth: dict[str, Any]) -> dict[str, float]:
 
 def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row a seed, fold and way."""
-    for case in ablation.cases(options, [f"members={options.members}"]):
-        worker = Worker(sys.executable, Path(__file__), "--answer", "x")
-        found = worker(case)
-        worker.close()
+    cases = ablation.cases(options, [f"members={options.members}"])
+    for case, found in ablation.ask_all(cases, Path(__file__), "--answer", "x"):
         print({way: round(f["auroc"], 4) for way, f in found.items()}, file=sys.stderr)
         for way, figures in found.items():
             yield {"variant": way, "seed": case["seed"], "fold": case["fold"], **figures}

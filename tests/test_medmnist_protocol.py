@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 
@@ -53,10 +56,52 @@ def test_the_recipe_trains_on_any_archive(
     assert 0 <= found["acc"] <= 1
 
 
-def test_rows_become_mean_and_deviation(medmnist: Any) -> None:
-    rows = [
-        {"archive": "a", "contestant": "x", "auc": auc, "acc": 0.5, "seconds": 2.0}
-        for auc in (0.8, 0.9)
+def row(name: str, seed: int, auc: float) -> dict[str, Any]:
+    head = {"data": "a", "contestant": name, "seed": seed, "budget": 60.0}
+    return {**head, "auc": auc, "acc": 0.5, "seconds": 2.0}
+
+
+def test_rows_become_mean_and_deviation_and_leads_are_paired_by_seed(medmnist: Any) -> None:
+    rows = [row("Pellucid", 0, 0.8), row("Pellucid", 1, 0.9)]
+    rows += [row("x", 0, 0.7), row("x", 1, 0.78)]
+    ours, theirs = medmnist.summarise(rows)
+    assert (ours["seeds"], ours["auc"], ours["auc_sd"]) == (2, 0.85, 0.0707)
+    assert ours["ahead_by_auc"] == "-"
+    assert theirs["ahead_by_auc"] == "+0.1100 (-0.0171 to +0.2371)"  # 0.11 ± 12.706 · 0.01
+
+
+def test_a_table_is_gone_on_with(medmnist: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    asked, path = [], tmp_path / "table.json"
+
+    def answer(name: str, case: dict[str, Any]) -> dict[str, Any]:
+        asked.append((name, case["seed"], case["seconds"]))
+        return {"auc": 0.5, "acc": 0.5, "seconds": 1.0}
+
+    monkeypatch.setattr(medmnist, "ask", answer)
+    words = ["x", "a.npz", "--json", str(path), "--only", "Pellucid", "torchvision"]
+    for rounds, budget in (("1", "1m"), ("2", "1m"), ("2", "1m"), ("1", "2m")):
+        monkeypatch.setattr("sys.argv", [*words, "--rounds", rounds, "--budget", budget])
+        medmnist.main()
+    assert asked == [
+        (name, seed, seconds)
+        for seed, seconds in ((0, 60.0), (1, 60.0), (0, 120.0))
+        for name in ("Pellucid", "torchvision")
     ]
-    (line,) = medmnist.summarise(rows)
-    assert (line["seeds"], line["auc"], line["auc_sd"]) == (2, 0.85, 0.0707)
+    kept = json.loads(path.read_text())
+    assert len(kept["trainings"]) == 6
+    assert [line["seeds"] for line in kept["table"]] == [2, 2, 1, 1]
+
+
+def test_a_folder_is_dealt_by_patient_for_everybody_alike(medmnist: Any, tmp_path: Path) -> None:
+    from pictures import PATTERN, draw_folder
+
+    images = draw_folder(tmp_path / "images")
+    options = SimpleNamespace(patient_pattern=PATTERN, merge=None)
+    where = medmnist._deal(images, 0, options, tmp_path)
+    table = pd.read_csv(where["manifest"])
+    assert table.groupby("patient_id")["split"].nunique().max() == 1
+    with np.load(where["archive"]) as arrays:
+        for ours, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):
+            n = int((table["split"] == ours).sum())
+            assert arrays[f"{theirs}_images"].shape == (n, 224, 224)
+            assert arrays[f"{theirs}_labels"].shape == (n, 1)

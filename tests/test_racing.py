@@ -18,13 +18,14 @@ from pellucid.training import loop
 from pellucid.training.candidates import Candidate, count_trainings, propose, survivors
 from pellucid.training.fingerprint import Fingerprint, Machine, Pictures
 from pellucid.training.hyperparameters import Plan
+from pictures import PATTERN, draw_folder
 
 QUICK = {
     "candidates": 2,
     "image_size": 16,
     "epochs": 2,
     "members": 2,
-    "batch_size": 64,
+    "batch_size": 8,
     "augmentation": "none",
 }
 UNASKED = {"baseline": False, "robustness": False, "explain": False}
@@ -93,8 +94,9 @@ def test_a_race_runs_as_often_as_was_reckoned():
 
 
 @pytest.fixture(scope="module")
-def dataset():
-    return read_dataset("phantom:breast")
+def dataset(tmp_path_factory):
+    images = draw_folder(tmp_path_factory.mktemp("images"))
+    return read_dataset(images, patient_pattern=PATTERN)
 
 
 def train(dataset, out, **request):

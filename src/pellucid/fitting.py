@@ -53,8 +53,9 @@ def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Clas
     if classifier.loaded is not None:
         progress.say(classifier.loaded.describe())
     layers = summarise(classifier, spec)
-    progress.say(summary_text(layers, network_formula(spec)))
-    network = {"formula": network_formula(spec), "rows": [asdict(row) for row in layers]}
+    formula = network_formula(spec.model_copy(update={"members": plan.members}))
+    progress.say(summary_text(layers, formula))
+    network = {"formula": formula, "rows": [asdict(row) for row in layers]}
     parameters = plan.members * sum(row.parameters for row in layers)
     run.add_facts(network={**network, "parameters": parameters, "members": plan.members})
     data = loop.TrainingData(

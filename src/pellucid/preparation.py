@@ -28,7 +28,7 @@ from pellucid.run import Run, clear_run, versions
 from pellucid.task import Task
 from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.loss import choose_pairing
-from pellucid.training.measuring import measure_fingerprint
+from pellucid.training.measuring import measure_fingerprint, measure_speed
 from pellucid.training.plan import (
     Plan,
     apply_settings,
@@ -142,7 +142,14 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
 def choose_plan(dataset: Dataset, wish: Request) -> tuple[Fingerprint, Plan, dict[str, str]]:
     """What is known of dataset and machine, the plan that follows, and each line's reason."""
     fingerprint = measure_fingerprint(dataset)
-    return fingerprint, *make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
+    plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
+    if (
+        plan.budget_seconds is not None
+        and not {"members", "candidates"} <= given_settings(wish).keys()
+    ):
+        fingerprint = fingerprint.with_speed(measure_speed(plan, dataset.task))
+        plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
+    return fingerprint, plan, reasons
 
 
 def check_audit(audit: Audit, allowed: Collection[str] = ()) -> None:

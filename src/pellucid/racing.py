@@ -70,7 +70,13 @@ def race(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Pre
     progress.say(f"Chosen: {winner.name}: {told}")
     entry.write(
         winner=dict(winner.settings),
-        candidates=[{"settings": dict(c.settings), "aurocs": c.scores} for c in contenders],
+        candidates=[
+            {
+                "settings": dict(each.settings),
+                "aurocs": [None if math.isnan(score) else score for score in each.scores],
+            }
+            for each in contenders
+        ],
     )
     plan, reasons = entry.plan_of(winner, budget_seconds=entry.seconds_left)
     reasons |= dict.fromkeys(winner.settings, f"measured: {told}")

@@ -172,13 +172,26 @@ def imagenet_weights(name: str) -> dict[str, Tensor]:
             f"There are no published ImageNet weights for {name!r}",
             remedy="Leave the weights out, or choose a network such as resnet18.",
         )
-    from torchvision.models import get_model_weights
-
-    url = str(get_model_weights(name)["IMAGENET1K_V1"].url)
-    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    url, file = _published(name)
     if not file.is_file():
         _download(url, file, name)
     return read_weights(file)
+
+
+def networks_with_weights() -> tuple[str, ...]:
+    """The networks whose ImageNet weights lie in torch's cache on this machine."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return ()
+    return tuple(name for name in NETWORKS if name != "plain" and _published(name)[1].is_file())
+
+
+def _published(name: str) -> tuple[str, Path]:
+    """Where the weights of a torchvision network come from, and where they lie once fetched."""
+    from torchvision.models import get_model_weights
+
+    url = str(get_model_weights(name)["IMAGENET1K_V1"].url)
+    return url, Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
 
 
 def _download(url: str, file: Path, name: str) -> None:

@@ -47,6 +47,7 @@ class RunDocuments:
     compared: dict[str, Any]
     baseline: dict[str, Any]
     explanation: dict[str, Any]
+    race: dict[str, Any]
 
     @cached_property
     def blocks(self) -> list[dict[str, Any]]:
@@ -145,6 +146,7 @@ def load_documents(folder: Path) -> RunDocuments:
         compared=_read_comparison(folder / "comparison.json"),
         baseline=read_json(folder / "baseline" / "baseline.json"),
         explanation=_read_explanation(folder / "explanation.json"),
+        race=read_json(folder / "race.json"),
     )
 
 

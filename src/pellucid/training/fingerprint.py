@@ -49,13 +49,17 @@ class Pictures(_Facts):
 class Machine(_Facts):
     """What will train: processors that this process may use, memory in GiB, and a GPU's name.
 
-    None is a memory that the system does not tell (Windows), and no GPU.
+    None is a memory that the system does not tell (Windows), and no GPU. `images_per_second` is how
+    fast the network of the plan trains here; None where no budget asks for it. `pretrained` are
+    the networks whose ImageNet weights lie here.
     """
 
     cores: int = Field(1, ge=1)
     memory_gib: float | None = None
     bfloat16: bool = False
     gpu: str | None = None
+    images_per_second: float | None = Field(None, gt=0)
+    pretrained: tuple[str, ...] = ()
 
 
 class Fingerprint(_Facts):
@@ -79,6 +83,11 @@ class Fingerprint(_Facts):
         """The same, with the number of images that are copies of one counted before."""
         pictures = self.pictures.model_copy(update={"duplicates": n})
         return self.model_copy(update={"pictures": pictures})
+
+    def with_speed(self, images_per_second: float) -> Fingerprint:
+        """The same, with how fast the plan's network trains on this machine."""
+        speed = {"images_per_second": images_per_second}
+        return self.model_copy(update={"machine": self.machine.model_copy(update=speed)})
 
     @classmethod
     def load(cls, path: Path) -> Fingerprint:

@@ -68,6 +68,9 @@ class Plan(BaseModel):
 
     optimiser: Literal["adamw", "sgd"] = Field("adamw", description="what turns gradients to steps")
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0, description="the highest rate reached")
+    first_layer_rate: float = Field(
+        1.0, gt=0.0, le=1.0, description="rate of the first layer, as a share of the head's"
+    )
     momentum: float = Field(0.9, ge=0.0, lt=1.0, description="of sgd; the first beta of adamw")
     nesterov: bool = Field(True, description="look-ahead momentum; sgd only")
     weight_decay: float = Field(0.05, ge=0.0, le=1.0, description="of kernels and matrices only")

@@ -7,6 +7,7 @@ patients come from the table. The rules themselves stand in `rules`.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,9 +19,12 @@ from pellucid.data.mapped_rows import memory_bytes
 from pellucid.errors import DataError, ReadError
 from pellucid.images.image import Image
 from pellucid.images.reading import read_image
+from pellucid.task import Task
 from pellucid.training.fingerprint import Fingerprint, Machine, Pictures
+from pellucid.training.hyperparameters import Plan
 
 SAMPLE = 48
+WARM_UP, SPEED_SECONDS = 2, 1.0
 GREY_TOLERANCE = 8 / 255  # JPEG turns a grey picture's channels apart by a few levels
 
 
@@ -103,6 +107,7 @@ def measure_machine() -> Machine:
     """The processors and memory that this process may use, and the GPU, as torch sees it."""
     import torch
 
+    from pellucid.network.weights import networks_with_weights
     from pellucid.training.device import is_bfloat16_fast
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -111,7 +116,44 @@ def measure_machine() -> Machine:
         memory_gib=round(memory_bytes() / 2**30, 1) if hasattr(os, "sysconf") else None,
         bfloat16=is_bfloat16_fast(device),
         gpu=torch.cuda.get_device_name() if device.type == "cuda" else None,
+        pretrained=networks_with_weights(),
     )
+
+
+def measure_speed(plan: Plan, task: Task) -> float:
+    """Images a second that the plan's network trains on here, by some steps on noise.
+
+    Takes about a second; the first steps, in which libraries set up, are not counted.
+    """
+    import torch
+
+    from pellucid.network.classifier import NetworkSpec, build_classifier
+    from pellucid.network.matrix_convolution import as_matrix_products
+    from pellucid.training.device import choose_device, place, precision
+
+    device = choose_device(plan)
+    classifier = build_classifier(NetworkSpec(**plan.network_spec()), task)
+    place(classifier, plan, device)
+    shape = (plan.batch_size, plan.channels, plan.image_size, plan.image_size)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def step() -> None:
+        with precision(plan, device):
+            logits = classifier(images)
+        logits.float().square().mean().backward()
+        classifier.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    with as_matrix_products(classifier):
+        for _ in range(WARM_UP):
+            step()
+        began, steps = time.monotonic(), 0
+        while steps < 2 or time.monotonic() - began < SPEED_SECONDS:
+            step()
+            steps += 1
+    return float(f"{steps * plan.batch_size / (time.monotonic() - began):.3g}")
 
 
 def _cores() -> int:

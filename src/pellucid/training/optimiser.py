@@ -8,6 +8,8 @@ against it. This module does not know the loss, nor when a rate changes: the loo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ from pellucid.training.hyperparameters import Plan
 
 AVERAGE_EVERY = 4  # steps: an update of the average costs about as much as a step of the optimiser
 _SQUARE_DECAY, _EPSILON = 0.999, 1e-8  # Kingma and Ba's; nobody tunes them
+_DEPTHS = 6  # steps of the rate from the first layer to the head: each is a call of the kernel
 
 
 class Optimiser:
@@ -24,13 +27,17 @@ class Optimiser:
     With g the gradient, λ the decay, η the rate: SGD, with g ← g + λ·w and v ← μ·v + g, makes
     w ← w - η·v, or with Nesterov - η·(g + μ·v). AdamW, with m and s the moving averages of g and
     g², made free of their start at 0, makes w ← w - η·(λ·w + m / (√s + ε)).
+    Where the plan's `first_layer_rate` is below 1, the rate rises geometrically from the first
+    layer to the head: early layers of a pretrained network see edges that serve any image.
     Sources: lecture, "mini-batch gradient descent"; Sutskever et al. 2013 (Nesterov); Loshchilov
-    and Hutter 2019 (AdamW); He et al. 2019, "Bag of tricks" (no decay of biases and norms).
+    and Hutter 2019 (AdamW); He et al. 2019, "Bag of tricks" (no decay of biases and norms); Howard
+    and Ruder 2018, "Universal language model fine-tuning" (rates by layer).
     """
 
     def __init__(self, classifier: nn.Module, plan: Plan) -> None:
         self._plan = plan
         self._weights = {k: p for k, p in classifier.named_parameters() if p.requires_grad}
+        self._shares = rate_shares(list(self._weights), plan.first_layer_rate)
         self._kinds = ("mean", "square") if plan.optimiser == "adamw" else ("velocity",)
         self.memory = {
             f"{kind}.{name}": torch.zeros_like(weight, requires_grad=False)
@@ -47,15 +54,13 @@ class Optimiser:
     @torch.no_grad()
     def step(self, rate: float, number: int, shrink: float = 1.0) -> None:
         """Change every weight that has a gradient, divided by `shrink`; `number` is 0 at first."""
-        for decayed in (True, False):
-            names = [
-                name
-                for name, weight in self._weights.items()
-                if weight.grad is not None and (weight.ndim > 1) is decayed
-            ]
-            if names:
-                decay = self._plan.weight_decay if decayed else 0.0
-                self._step(names, rate, decay, number, shrink)
+        groups: dict[tuple[bool, float], list[str]] = {}
+        for name, weight in self._weights.items():
+            if weight.grad is not None:
+                groups.setdefault((weight.ndim > 1, self._shares[name]), []).append(name)
+        for (decayed, share), names in groups.items():
+            decay = self._plan.weight_decay if decayed else 0.0
+            self._step(names, rate * share, decay, number, shrink)
 
     def _step(
         self, names: list[str], rate: float, decay: float, number: int, shrink: float
@@ -98,6 +103,18 @@ class Optimiser:
                 is_first_step=False,
                 grad_scale=scale,
             )
+
+
+def rate_shares(names: Sequence[str], first: float) -> dict[str, float]:
+    """What share of the rate each weight has, by its place among the names; 1 from the head on.
+
+    >>> rate_shares(["backbone.conv1.weight", "heads.label.weight"], 0.1)
+    {'backbone.conv1.weight': 0.1, 'heads.label.weight': 1.0}
+    """
+    inside = [name for name in names if name.startswith("backbone.")]
+    steps = {name: i * (_DEPTHS - 1) // len(inside) for i, name in enumerate(inside)}
+    top = max(steps.values(), default=0) + 1
+    return {name: first ** (1 - steps[name] / top) if name in steps else 1.0 for name in names}
 
 
 def _gradient(weight: nn.Parameter) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pellucid.training.candidates import count_trainings
 from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.hyperparameters import Plan
 
@@ -17,6 +18,9 @@ IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 # A guess, not measured: patience or a budget usually ends the training earlier.
 STEPS_WANTED = 3000
 SMALL_DATASET = 500
+ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # a network gains more from these than an ensemble from it
+MOST_MEMBERS = 5
+RACES = ((20, 4), (10, 3))  # trainings that the budget allows, and candidates that then race
 TINY = 32  # pixels a side
 _HINTS = {
     "chest_xray": ("chest", "pneumonia", "cxr", "covid"),
@@ -54,6 +58,23 @@ def _image_size(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 def _channels(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
     kind = "grey" if fingerprint.pictures.channels == 1 else "coloured"
     return fingerprint.pictures.channels, f"the images are {kind}"
+
+
+def _weights(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str | None, str]:
+    name, known = chosen["network"], fingerprint.machine.pretrained
+    if chosen["image_size"] <= TINY:
+        return None, "published weights are of larger images"
+    if name in known:
+        return "imagenet", f"ImageNet weights of {name} lie on this machine"
+    if name == "plain":
+        return None, "nobody has published weights of the plain network"
+    return None, f"none of {name} lie here: --weights imagenet fetches them, --weights FILE reads"
+
+
+def _first_layer_rate(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
+    if chosen["weights"]:
+        return 0.1, "early layers of a pretrained network serve any image"
+    return 1.0, "all layers have all to learn"
 
 
 def _network(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
@@ -100,6 +121,42 @@ def _class_weights(fingerprint: Fingerprint, _: Chosen) -> tuple[str, str]:
     return "none", f"no class is rare (the rarest has {rarest:.0%} of an even share)"
 
 
+def _candidates(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
+    trainings = _affordable(fingerprint, chosen)
+    if trainings is None:
+        return 1, "without a budget the rules choose"
+    for least, candidates in RACES:
+        if trainings >= least:
+            return candidates, f"the budget allows {_count(trainings)} trainings of enough steps"
+    return 1, f"the budget allows {_count(trainings)}, too few for a race"
+
+
+def _members(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
+    trainings = _affordable(fingerprint, chosen)
+    if trainings is None:
+        return 1, "without a budget one network is trained to its end"
+    left = trainings - count_trainings(chosen["candidates"])
+    members = max(1, min(MOST_MEMBERS, int(left)))
+    return members, (
+        f"{fingerprint.machine.images_per_second:g} images/s were measured: "
+        f"{_count(trainings)} trainings of enough steps fit the budget"
+    )
+
+
+def _affordable(fingerprint: Fingerprint, chosen: Chosen) -> float | None:
+    """How many networks can be trained with enough steps within the budget; None without one."""
+    budget, speed = chosen["budget_seconds"], fingerprint.machine.images_per_second
+    if budget is None or speed is None:
+        return None
+    epoch = steps_per_epoch(fingerprint.n_train, chosen["batch_size"])
+    steps = max(ENOUGH_STEPS, ENOUGH_EPOCHS * epoch)
+    return float(budget * speed / (steps * chosen["batch_size"]))
+
+
+def _count(trainings: float) -> str:
+    return f"{trainings:.1f}" if trainings < 10 else f"{trainings:,.0f}"
+
+
 def _learning_rate(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
     sgd = chosen["optimiser"] == "sgd"
     if chosen["weights"]:
@@ -138,12 +195,16 @@ def _moving_average(fingerprint: Fingerprint, chosen: Chosen) -> tuple[float, st
 RULES: dict[str, Rule] = {
     "image_size": _image_size,
     "channels": _channels,
+    "weights": _weights,
     "network": _network,
     "small_stem": _small_stem,
     "batch_size": _batch_size,
     "augmentation": _augmentation,
     "class_weights": _class_weights,
+    "candidates": _candidates,
+    "members": _members,
     "learning_rate": _learning_rate,
+    "first_layer_rate": _first_layer_rate,
     "weight_decay": _weight_decay,
     "epochs": _epochs,
     "patience": _patience,

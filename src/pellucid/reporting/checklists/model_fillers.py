@@ -96,14 +96,35 @@ def choice_of_model(documents: RunDocuments) -> Answer | None:
         f"Epoch {int(row['epoch'])} of {len(table)}, which had the best {metric} on "
         f"validation images ({decimal(float(row['validation_metric']))}); the test split chose "
         "nothing."
+        + (" So of each network; this is the first." if _members(documents) > 1 else "")
+        + _raced(documents)
     )
 
 
+def _raced(documents: RunDocuments) -> str:
+    """That the plan itself was chosen by a race, where it was."""
+    candidates = documents.race.get("candidates") or []
+    if not candidates:
+        return ""
+    plans = count(len(candidates), "plan")
+    return f" {capitalise(plans)} had raced on folds of the training images before."
+
+
 def ensemble(documents: RunDocuments) -> Answer | None:
-    """A run trains one network."""
+    """How many networks a run has trained, and how their answers are combined."""
     if not documents.was_trained_here:
         return asked(f"{TRAINED_ELSEWHERE}.")
-    return met("One network; nothing was combined.")
+    members = _members(documents)
+    if members == 1:
+        return met("One network; nothing was combined.")
+    return met(
+        f"{members} networks of one architecture, each trained from its own seed; the mean of "
+        "their logits is the answer."
+    )
+
+
+def _members(documents: RunDocuments) -> int:
+    return int((documents.facts.get("training") or {}).get("members") or 1)
 
 
 def building(documents: RunDocuments) -> Answer | None:

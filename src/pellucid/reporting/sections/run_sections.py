@@ -11,7 +11,8 @@ import pandas as pd
 from pellucid.progress import duration
 from pellucid.reporting.documents import Hyperparameter, RunDocuments
 from pellucid.reporting.drawing.run_plots import plot_losses, plot_metric
-from pellucid.reporting.tables import Table
+from pellucid.reporting.parts import Part
+from pellucid.reporting.tables import Cell, Table, build_table
 from pellucid.reporting.writing import count, metric_name, percent
 
 
@@ -21,6 +22,7 @@ class Training:
 
     summary: str
     plots: list[str]
+    race: Part | None = None
 
 
 def build_training(documents: RunDocuments) -> Training | None:
@@ -35,7 +37,37 @@ def build_training(documents: RunDocuments) -> Training | None:
     plots = [plot_losses(history, best, loss=loss, name="losses")]
     if history["validation_metric"].notna().any():
         plots.append(plot_metric(history, best, metric=metric, name="metric"))
-    return Training(_describe_training(documents, history, metric), plots)
+    return Training(_describe_training(documents, history, metric), plots, _race(documents.race))
+
+
+def _race(race: dict[str, Any]) -> Part | None:
+    """Which plans were tried before, and how they did; None where none raced."""
+    candidates = race.get("candidates") or []
+    if not candidates:
+        return None
+    folds = max(len(one["aurocs"]) for one in candidates)
+    rows: list[list[Cell]] = []
+    for one in candidates:
+        name = ", ".join(f"{key} {value}" for key, value in one["settings"].items())
+        chosen = "chosen" if one["settings"] == race.get("winner") else ""
+        known = [*one["aurocs"], *[None] * (folds - len(one["aurocs"]))]
+        rows.append([name, *known, chosen])
+    each = race.get("seconds_each")
+    time = f" for {duration(float(each))} each" if each else ""
+    return Part(
+        "How the plan was chosen",
+        "race",
+        (
+            f"{count(len(candidates), 'plan')} raced on folds of the training images{time}: each "
+            "fold judged networks that had not seen its patients, and the better half went on. "
+            "Validation and test images had no part in the choice.",
+        ),
+        tables=(
+            build_table(
+                "race", ["Plan", *(f"AUROC, fold {k + 1}" for k in range(folds)), "Outcome"], rows
+            ),
+        ),
+    )
 
 
 def _best_epoch(history: pd.DataFrame) -> int | None:
@@ -47,8 +79,13 @@ def _best_epoch(history: pd.DataFrame) -> int | None:
 def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: str) -> str:
     record = documents.facts.get("training") or {}
     seconds = record.get("seconds") or history.get("elapsed", pd.Series([float("nan")])).max()
+    members = int(record.get("members") or 1)
     text = f"{count(len(history), 'epoch')} were trained"
+    if members > 1:
+        text = f"{members} networks were trained, each from its own seed; their logits are averaged"
     text += f" in {duration(float(seconds))}." if seconds == seconds else "."
+    if members > 1:
+        text += f" The curves are the first one's, of {count(len(history), 'epoch')}."
     best = _best_epoch(history)
     if best is not None:
         text += f" Epoch {best} had the best validation {metric}, and its weights were kept."
