@@ -172,11 +172,10 @@ def summarise(rows: list[dict[str, Any]], variants: list[str]) -> list[dict[str,
     for variant in variants:
         line: dict[str, Any] = {"variant": variant or "the rules"}
         for metric in METRICS:
-            mine, first = (_by_fold(rows, name, metric) for name in (variant, variants[0]))
+            mine, first = (by_fold(rows, name, metric) for name in (variant, variants[0]))
             line[metric] = round(float(mine.mean()), 4)
             if variant != variants[0]:
-                low, high = _interval(mine - first)
-                line[f"{metric}_gain"] = f"{(mine - first).mean():+.4f} ({low:+.4f} to {high:+.4f})"
+                line[f"{metric}_gain"] = gain(mine - first)
             else:
                 line[f"{metric}_gain"] = "-"
         line["seconds"] = round(
@@ -186,18 +185,20 @@ def summarise(rows: list[dict[str, Any]], variants: list[str]) -> list[dict[str,
     return table
 
 
-def _by_fold(rows: list[dict[str, Any]], variant: str, metric: str) -> npt.NDArray[np.float64]:
+def by_fold(rows: list[dict[str, Any]], variant: str, metric: str) -> npt.NDArray[np.float64]:
+    """A variant's metric in each fold, its mean over the seeds."""
     mine = [row for row in rows if row["variant"] == variant]
     folds = sorted({row["fold"] for row in mine})
     return np.array([np.mean([r[metric] for r in mine if r["fold"] == fold]) for fold in folds])
 
 
-def _interval(differences: npt.NDArray[np.float64]) -> tuple[float, float]:
+def gain(differences: npt.NDArray[np.float64]) -> str:
+    """The mean difference over folds with its t interval."""
     from scipy.stats import t
 
     spread = differences.std(ddof=1) / np.sqrt(len(differences))
-    reach = float(t.ppf(0.975, len(differences) - 1) * spread)
-    return float(differences.mean()) - reach, float(differences.mean()) + reach
+    reach, mean = float(t.ppf(0.975, len(differences) - 1) * spread), float(differences.mean())
+    return f"{mean:+.4f} ({mean - reach:+.4f} to {mean + reach:+.4f})"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

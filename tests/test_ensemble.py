@@ -9,7 +9,10 @@ import pytest
 import torch
 
 from attribution_cases import make_bundle
+from cli import pellucid
+from pellucid import pipeline
 from pellucid.bundle import load_bundle, save_bundle
+from pellucid.data.index import read_dataset
 from pellucid.errors import UsageError
 from pellucid.explanation.anatomy import anatomy
 from pellucid.explanation.attribution.grad_cam import default_layer, grad_cam
@@ -26,8 +29,13 @@ from pellucid.explanation.layers import (
 )
 from pellucid.explanation.walk import walk
 from pellucid.network.classifier import NetworkSpec, build_classifier, join
+from pellucid.progress import Progress
+from pellucid.training import loop
+from pellucid.training.checkpoint import load_best
+from pellucid.training.distillation import build_distance
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.members import LEAST_SHARE, member_plan
+from pictures import NETWORK_ALONE, PATTERN, QUICK, draw_folder
 
 NETWORKS = ("plain", "vgg11", "resnet18", "timm:resnet10t")
 
@@ -158,3 +166,103 @@ def test_each_member_has_its_own_seed_and_its_share_of_the_time():
 
 def test_a_spec_without_members_is_one_network():
     assert NetworkSpec(name="plain", channels=1, image_size=28).members == 1
+
+
+def test_the_distance_is_the_mean_squared_difference_of_logits():
+    _, members = joined("plain")
+    plan = Plan(image_size=32, precision="float32", device="cpu")
+    x = images(make_bundle("plain", size=32))
+    distance = build_distance(members[0], plan, torch.device("cpu"))
+    logits = members[1](x)
+    expected = (logits - members[0](x)).square().mean()
+    torch.testing.assert_close(distance(logits, x), expected)
+    distance(logits, x).backward()
+    assert all(weight.grad is None for weight in members[0].parameters())
+    assert any(weight.grad is not None for weight in members[1].parameters())
+    assert build_distance(None, plan, torch.device("cpu"))(logits, x) == 0.0
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = draw_folder(tmp_path_factory.mktemp("images"))
+    return read_dataset(folder, patient_pattern=PATTERN)
+
+
+def train(dataset, out, **settings):
+    progress = Progress(quiet=True)
+    return pipeline.train(
+        dataset, out, settings={**QUICK, **settings}, progress=progress, **NETWORK_ALONE
+    )
+
+
+def test_a_run_of_several_networks_keeps_each_and_joins_them(tmp_path, dataset):
+    run = train(dataset, tmp_path / "run", members=3)
+    bundle = load_bundle(run.folder)
+    assert bundle.spec.members == 3
+    assert run.history_path.read_text() == (run.member(1) / "history.csv").read_text()
+    assert run.facts["training"]["members"] == 3
+    spec = bundle.spec.model_copy(update={"members": 1})
+    x, logits = images(bundle), []
+    for number in (1, 2, 3):
+        member = build_classifier(spec, bundle.task)
+        load_best(member, run.member(number))
+        with torch.no_grad():
+            logits.append(member.eval()(x))
+    assert not torch.allclose(logits[0], logits[1])
+    with torch.no_grad():
+        mean = torch.stack(logits).mean(dim=0)
+        torch.testing.assert_close(bundle.classifier(x), mean, atol=1e-5, rtol=1e-4)
+    first = train(dataset, tmp_path / "alone", members=1)
+    with torch.no_grad():
+        torch.testing.assert_close(load_bundle(first.folder).classifier(x), logits[0])
+    text = run.report_path.read_text()
+    assert "3 networks were trained, each from its own seed" in text
+    assert "(3 × plain)" in text
+
+
+def test_an_ensemble_interrupted_goes_on(tmp_path, dataset, monkeypatch):
+    whole = train(dataset, tmp_path / "whole", members=3)
+    real, calls = loop.train, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(args[1].seed)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, tmp_path / "run", members=3)
+    run = pipeline.train(
+        dataset,
+        tmp_path / "run",
+        settings={**QUICK, "members": 3},
+        resume=True,
+        progress=Progress(quiet=True),
+        **NETWORK_ALONE,
+    )
+    assert run.predictions_path("test").read_bytes() == whole.predictions_path("test").read_bytes()
+
+
+def test_a_distilled_run_keeps_one_network_that_answers_as_the_ensemble(tmp_path, dataset):
+    run = train(dataset, tmp_path / "run", members=2, distil=True, epochs=30, patience=30)
+    bundle = load_bundle(run.folder)
+    assert bundle.spec.members == 1
+    assert run.history_path.read_text() == (run.member(3) / "history.csv").read_text()
+    members = [build_classifier(bundle.spec, bundle.task).eval() for _ in range(2)]
+    for number, member in enumerate(members, start=1):
+        load_best(member, run.member(number))
+    x = images(bundle, n=16) * 0.3
+    with torch.no_grad():
+        student = bundle.classifier(x)
+        teacher = join(members)(x)
+        between = (members[0](x) - members[1](x)).square().mean()
+        assert (student - teacher).square().mean() < between
+    assert "one more learned to answer as their mean does" in run.report_path.read_text()
+
+
+def test_the_command_line_distils(tmp_path):
+    folder = draw_folder(tmp_path / "images")
+    shown = pellucid("plan", str(folder), "--patient-pattern", PATTERN, "--distil")
+    assert "members: 3  # rule: an ensemble is to be distilled" in shown.out
+    assert "distil: true  # yours: set by the user" in shown.out

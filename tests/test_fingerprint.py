@@ -14,7 +14,7 @@ from cli import pellucid
 from dicom_files import write_dicom
 from pellucid import pipeline
 from pellucid.data.index import read_dataset
-from pellucid.errors import DataError
+from pellucid.errors import DataError, PlanError
 from pellucid.progress import Progress
 from pellucid.training.fingerprint import Fingerprint, Machine
 from pellucid.training.measuring import measure_fingerprint, measure_machine
@@ -92,7 +92,9 @@ def test_the_machine_has_at_least_a_core_and_some_memory() -> None:
 
 def test_plan_shows_what_train_does_and_train_obeys_what_plan_wrote(tmp_path: Path) -> None:
     images = draw_folder(tmp_path / "images")
-    options = [str(images), "--patient-pattern", PATTERN, "--set", "epochs=2", "--budget", "5m"]
+    options = [str(images), "--patient-pattern", PATTERN, "--budget", "5m"]
+    for setting in ("epochs=2", "members=2", "candidates=1"):
+        options += ["--set", setting]
     shown = pellucid("plan", *options)
     assert shown.code == 0
     assert "image_size: 16  # rule: the images are 16 pixels wide or high" in shown.out
@@ -114,6 +116,26 @@ def test_plan_shows_what_train_does_and_train_obeys_what_plan_wrote(tmp_path: Pa
     kept = Fingerprint(**json.loads(run.fingerprint_path.read_text()))
     assert kept.pictures.duplicates == 0
     assert kept == measured.with_duplicates(0)
+
+
+def test_a_budget_asks_how_fast_the_network_trains(tmp_path: Path) -> None:
+    images = draw_folder(tmp_path / "images")
+    facts = tmp_path / "facts.json"
+    options = [str(images), "--patient-pattern", PATTERN, "--fingerprint", str(facts)]
+    shown = pellucid("plan", *options, "--budget", "8h")
+    measured = Fingerprint.load(facts).machine.images_per_second
+    assert measured is not None
+    assert f"members: 5  # rule: {measured:g} images/s were measured" in shown.out
+    assert "candidates: 4  # rule: the budget allows" in shown.out
+    pellucid("plan", *options, "--overwrite")
+    assert Fingerprint.load(facts).machine.images_per_second is None
+
+
+def test_a_fingerprint_that_is_none_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "fingerprint.json"
+    path.write_text("{}")
+    with pytest.raises(PlanError, match="not a readable fingerprint"):
+        Fingerprint.load(path)
 
 
 def test_a_run_tells_how_many_images_are_copies(tmp_path: Path) -> None:

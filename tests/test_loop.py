@@ -21,6 +21,8 @@ import torch
 from torch import nn
 
 from pellucid.errors import DataError, PlanError, TrainingError
+from pellucid.network.classifier import NetworkSpec, build_classifier
+from pellucid.network.spec import Block
 from pellucid.task import Target, Task
 from pellucid.training import checkpoint, loop
 from pellucid.training.batches import draw_batches, seed_for
@@ -28,7 +30,7 @@ from pellucid.training.checkpoint import best_path, last_path, load_best
 from pellucid.training.device import is_bfloat16_fast
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.loop import EpochRow, Listener, TrainingData, TrainingResult, train
-from pellucid.training.optimiser import Optimiser, update_average
+from pellucid.training.optimiser import Optimiser, rate_shares, update_average
 from pellucid.training.schedule import epochs_planned, is_out_of_time, learning_rate
 
 TASK = Task(targets=(Target(name="label", classes=("normal", "disease")),))
@@ -287,6 +289,34 @@ def test_the_optimisers_are_torchs(settings: dict[str, Any]) -> None:
         reference.step()
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
+
+
+def test_the_first_layer_may_learn_more_slowly_than_the_head() -> None:
+    names = [f"backbone.{k}.weight" for k in range(12)]
+    shares = rate_shares([*names, "heads.label.weight"], 0.1)
+    rising = [shares[name] for name in names]
+    assert (rising[0], shares["heads.label.weight"]) == (0.1, 1.0)
+    assert rising == sorted(rising)
+    assert len(set(rising)) == 5
+    assert set(rate_shares(names, 1.0).values()) == {1.0}
+
+
+def test_each_layer_moves_by_its_share_of_the_rate() -> None:
+    two = (Block(channels=4), Block(channels=8))
+    spec = NetworkSpec(name="plain", channels=1, image_size=16, blocks=two)
+    plan = plan_for(optimiser="sgd", momentum=0.0, nesterov=False, weight_decay=0.0)
+    moved = {}
+    for first in (1.0, 0.01):
+        network = build_classifier(spec, TASK, seed=3).eval()
+        before = {name: weight.clone() for name, weight in network.named_parameters()}
+        changed = plan.model_copy(update={"first_layer_rate": first})
+        network(torch.ones(2, 1, 16, 16)).sum().backward()
+        Optimiser(network, changed).step(0.1, 0)
+        moved[first] = {n: w.detach() - before[n] for n, w in network.named_parameters()}
+    for name, share in rate_shares(list(moved[1.0]), 0.01).items():
+        torch.testing.assert_close(
+            moved[0.01][name], share * moved[1.0][name], rtol=1e-3, atol=1e-7
+        )
 
 
 def test_frozen_and_unused_weights_stay() -> None:

@@ -315,3 +315,45 @@ def test_no_batch_of_one_image() -> None:
 def test_the_comment_never_breaks_the_yaml(tmp_path: Path) -> None:
     path = save_plan(Plan(weights="a: #b.pth"), tmp_path / "plan.yaml", {"seed": "x: y # z"})
     assert yaml.safe_load(path.read_text(encoding="utf-8"))["weights"] == "a: #b.pth"
+
+
+def affordable(images_per_second: float, budget: float, n_train: int = 700) -> tuple[int, int]:
+    """Candidates and members of a plan on a machine of this speed."""
+    machine = {"images_per_second": images_per_second}
+    plan, reasons = build_plan(fingerprint(machine=machine, n_train=n_train), {}, budget)
+    assert "measured" in reasons["members"]
+    return plan.candidates, plan.members
+
+
+def test_more_time_becomes_more_networks_and_then_a_race() -> None:
+    # 22 steps of 32 images an epoch: a training of enough steps takes 600 steps, 19,200 images
+    assert affordable(100, 60) == (1, 1)
+    assert affordable(100, 192 * 3.5) == (1, 3)
+    assert affordable(100, 192 * 8) == (1, 5)
+    assert affordable(100, 192 * 10.1) == (3, 5)
+    assert affordable(100, 192 * 30) == (4, 5)
+    assert affordable(1000, 192 * 30) == (4, 5)
+    assert affordable(1000, 19.2 * 3.5) == (1, 3)
+    # 8 epochs of 70,000 images are more than 600 steps
+    assert affordable(1000, 8 * 70 * 3.5, n_train=70_000) == (1, 3)
+
+
+def test_without_a_budget_one_network_is_trained() -> None:
+    assert planned("members") == 1
+    assert planned("candidates") == 1
+    assert planned("members", {"members": 4}) == 4
+
+
+def test_pretrained_weights_are_preferred_where_they_lie_here() -> None:
+    here = {"machine": {"pretrained": ("resnet18",)}}
+    plan, reasons = build_plan(fingerprint(**here))
+    assert (plan.network, plan.weights, plan.small_stem) == ("resnet18", "imagenet", False)
+    assert plan.first_layer_rate == 0.1
+    assert "lie on this machine" in reasons["weights"]
+    plan, reasons = build_plan(fingerprint())
+    assert (plan.weights, plan.first_layer_rate) == (None, 1.0)
+    assert "--weights" in reasons["weights"]
+    assert planned("weights", {"network": "plain"}, **here) is None
+    assert planned("weights", {"network": "resnet34"}, **here) is None
+    assert planned("weights", {"weights": None}, **here) is None
+    assert planned("weights", median_height=28, median_width=28, **here) is None

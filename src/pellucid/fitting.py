@@ -21,7 +21,7 @@ from pellucid.storage import write_text
 from pellucid.training import loop
 from pellucid.training.checkpoint import EpochRow
 from pellucid.training.device import choose_device
-from pellucid.training.members import member_plan
+from pellucid.training.members import member_plan, n_networks
 from pellucid.training.plan import Plan
 from pellucid.training.preview import save_augmentations
 
@@ -46,59 +46,69 @@ CARRIED = (  # of a block; no image, patient or path goes with a bundle
 def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Classifier:
     """Show the network, train it, and return it with the weights of the best epoch.
 
-    Of an ensemble each member is trained so, and the classifier is their mean.
+    Of an ensemble each member is trained so, and the classifier is their mean, or one more network
+    that has learned to answer as they do.
     """
-    plan, dataset, classifier = prepared.plan, prepared.dataset, prepared.classifier
-    spec = classifier.spec
-    if classifier.loaded is not None:
-        progress.say(classifier.loaded.describe())
-    layers = summarise(classifier, spec)
-    formula = network_formula(spec.model_copy(update={"members": plan.members}))
-    progress.say(summary_text(layers, formula))
-    network = {"formula": formula, "rows": [asdict(row) for row in layers]}
-    parameters = plan.members * sum(row.parameters for row in layers)
-    run.add_facts(network={**network, "parameters": parameters, "members": plan.members})
+    plan, task = prepared.plan, prepared.dataset.task
+    _show(run, prepared, progress)
     data = loop.TrainingData(
-        task=dataset.task,
+        task=task,
         pixels=prepared.cache.pixels,
-        codes=dataset.codes(),
+        codes=prepared.dataset.codes(),
         train=prepared.rows("train"),
         validation=prepared.rows("validation"),
     )
     save_augmentations(data.pixels[data.train[0]], plan, run.augmentations_path, wish.transform)
     members: list[Classifier] = []
     results: list[loop.TrainingResult] = []
-    for number in range(1, plan.members + 1):
+    for number in range(1, n_networks(plan) + 1):
         own = member_plan(plan, number, sum(result.seconds for result in results))
-        member = classifier if number == 1 else build_member(own, dataset.task)
-        if plan.members > 1:
-            progress.say(f"Network {number} of {plan.members}")
-        results.append(
-            loop.train(
-                member,
-                own,
-                data,
-                run.member(number) if plan.members > 1 else run.folder,
-                score=lambda codes, logits: validation_auroc(codes, logits, dataset.task),
-                resume=wish.resume,
-                transform=wish.transform,
-                listener=_listener(progress, own),
-            )
+        network = prepared.classifier if number == 1 else build_member(own, task)
+        teacher = join(members) if number > plan.members else None
+        if n_networks(plan) > 1:
+            of_what = f" of {plan.members}" if teacher is None else ": learns from their mean"
+            progress.say(f"Network {number}{of_what}")
+        result = loop.train(
+            network,
+            own,
+            data,
+            run.member(number) if n_networks(plan) > 1 else run.folder,
+            score=lambda codes, logits: validation_auroc(codes, logits, task),
+            resume=wish.resume,
+            transform=wish.transform,
+            teacher=teacher,
+            listener=_listener(progress, own),
         )
-        members.append(member)
-        best, why = results[-1].best_epoch, results[-1].stopped_because
-        progress.say(f"Best epoch {best}; stopped because {why}")
-    if plan.members > 1:
-        write_text(run.history_path, (run.member(1) / "history.csv").read_text(encoding="utf-8"))
+        progress.say(f"Best epoch {result.best_epoch}; stopped because {result.stopped_because}")
+        members.append(network)
+        results.append(result)
+    shown = len(results) if plan.distil else 1  # the network whose history the run shows
+    if len(results) > 1:
+        history = (run.member(shown) / "history.csv").read_text(encoding="utf-8")
+        write_text(run.history_path, history)
     training = {
-        "best_epoch": results[0].best_epoch,
-        "stopped_because": results[0].stopped_because,
+        "best_epoch": results[shown - 1].best_epoch,
+        "stopped_because": results[shown - 1].stopped_because,
         "seconds": round(sum(result.seconds for result in results), 1),
         "device": str(choose_device(plan)),
         "members": plan.members,
+        "distilled": plan.distil,
     }
     run.add_facts(training=training)
-    return join(members)
+    return members[-1] if plan.distil else join(members)
+
+
+def _show(run: Run, prepared: Prepared, progress: Progress) -> None:
+    """The network layer by layer, for the person who waits and for the run's record."""
+    plan, classifier = prepared.plan, prepared.classifier
+    if classifier.loaded is not None:
+        progress.say(classifier.loaded.describe())
+    kept = 1 if plan.distil else plan.members
+    formula = network_formula(classifier.spec.model_copy(update={"members": kept}))
+    layers = summarise(classifier, classifier.spec)
+    progress.say(summary_text(layers, formula))
+    network = {"formula": formula, "rows": [asdict(row) for row in layers], "members": kept}
+    run.add_facts(network={**network, "parameters": kept * sum(r.parameters for r in layers)})
 
 
 def _listener(progress: Progress, plan: Plan) -> loop.Listener:

@@ -36,6 +36,7 @@ from pellucid.training.candidates import (
     survivors,
 )
 from pellucid.training.fingerprint import Fingerprint
+from pellucid.training.members import n_networks
 from pellucid.training.plan import Plan, make_plan, save_plan
 
 FORMAT, VERSION = "pellucid-race", 1
@@ -112,7 +113,7 @@ class _Race:
         plan = self.prepared.plan
         if plan.budget_seconds is None:
             return None
-        return plan.budget_seconds / (count_trainings(self.n_candidates) + plan.members)
+        return plan.budget_seconds / (count_trainings(self.n_candidates) + n_networks(plan))
 
     @property
     def seconds_left(self) -> float | None:
@@ -121,7 +122,7 @@ class _Race:
         if plan.budget_seconds is None or self.seconds_each is None:
             return None
         left = plan.budget_seconds - sum(float(row["seconds"]) for row in self.rows)
-        return max(left, plan.members * self.seconds_each)
+        return max(left, n_networks(plan) * self.seconds_each)
 
     def plan_of(self, candidate: Candidate, **changes: Any) -> tuple[Plan, dict[str, str]]:
         """The plan of a candidate as the rules complete it, and the reasons."""
@@ -155,7 +156,8 @@ class _Race:
 
     def _train(self, candidate: Candidate, fold: int) -> Row:
         """Train without a fold, and judge there; a training that fails has no AUROC."""
-        plan, _ = self.plan_of(candidate, members=1, budget_seconds=self.seconds_each)
+        alone = {"members": 1, "distil": False, "budget_seconds": self.seconds_each}
+        plan, _ = self.plan_of(candidate, **alone)
         own, folder = self.prepare(plan), self.run.folder / "race"
         task, codes, rows = own.dataset.task, own.dataset.codes(), own.rows("train")
         held = self.folds[rows] == fold

@@ -38,6 +38,9 @@ Weights = Annotated[str | None, typer.Option(metavar="FILE|imagenet", help="Pret
 Budget = Annotated[
     str | None, typer.Option(help="Wall time for training with validation: 90s, 10m, 2h.")
 ]
+Distil = Annotated[
+    bool, typer.Option("--distil", help="Let one network learn from the ensemble, and keep it.")
+]
 
 
 @app.command()
@@ -83,6 +86,7 @@ def plan(
     weights: Weights = None,
     window: Window = None,
     budget: Budget = None,
+    distil: Distil = False,
     seed: Seed = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the files.")] = False,
     as_json: AsJson = False,
@@ -97,7 +101,7 @@ def plan(
     measured, made, reasons = pipeline.plan(
         read_data(chosen, as_json),
         plan=plan_file,
-        settings=_wanted(settings, weights, window),
+        settings=_wanted(settings, weights, window, distil),
         budget=budget,
         seed=seed,
     )
@@ -114,13 +118,16 @@ def plan(
         typer.echo(plan_text(made, reasons), nl=False)
 
 
-def _wanted(settings: list[str] | None, weights: str | None, window: str | None) -> dict[str, Any]:
+def _wanted(
+    settings: list[str] | None, weights: str | None, window: str | None, distil: bool
+) -> dict[str, Any]:
     """The hyperparameters that the command line names."""
     from pellucid.training.plan import parse_overrides
 
     wanted = parse_overrides(settings or [])
     wanted.update({"weights": weights} if weights is not None else {})
     wanted.update({"window": window} if window is not None else {})
+    wanted.update({"distil": True} if distil else {})
     return wanted
 
 
@@ -137,6 +144,7 @@ def train(
     weights: Weights = None,
     window: Window = None,
     budget: Budget = None,
+    distil: Distil = False,
     external: Annotated[
         str | None,
         typer.Option(metavar="DATA", help="A second dataset, read alike: the external test."),
@@ -167,7 +175,7 @@ def train(
     """Everything from labelled images up to the report."""
     from pellucid import pipeline
 
-    wanted = _wanted(settings, weights, window)
+    wanted = _wanted(settings, weights, window, distil)
     with _resumable():
         dataset = read_data({**chosen, "two_logits": two_logits}, as_json)
         if external is not None:

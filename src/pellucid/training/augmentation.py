@@ -17,10 +17,12 @@ import torch.nn.functional as F  # noqa: N812  the customary name
 from torch import Tensor
 
 from pellucid.errors import PlanError, TrainingError, did_you_mean
+from pellucid.training.compression import compress
 from pellucid.training.device import own_randomness, seed_randomness
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 _POOL = 2**22  # numbers
+_COMPRESSED = 0.5  # share of the images, where a policy compresses
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Policy:
     `rotation` ± degrees; `translation` ± share of the side; `scale` ± share; `crop` the largest
     share of the side cut off; `left_right`, `up_down` probabilities of a flip; `brightness` ± of
     the range [0, 1]; `contrast` and `gamma` ± share (as a factor or exponent); `noise` largest
-    standard deviation; `blur` largest sigma in pixels (at most 0.8). `border` says what stands
+    standard deviation; `blur` largest sigma in pixels (at most 0.8); `compression` what JPEG's
+    quality may lose of 100, for every second image. `border` says what stands
     where the turned image has no pixel.
     """
 
@@ -46,6 +49,7 @@ class Policy:
     gamma: float = 0.0
     noise: float = 0.0
     blur: float = 0.0
+    compression: float = 0.0
     border: Literal["zeros", "border", "reflection"] = "zeros"
     reasons: dict[str, str] = field(default_factory=dict)
 
@@ -198,7 +202,7 @@ def augment(
     """
     if strength == 0.0 or policy.name == "none":
         return images
-    u = torch.rand((14, len(images)), generator=generator).to(images.device)
+    u = torch.rand((16, len(images)), generator=generator).to(images.device)
     moved = _resample(images, _affine(u, policy, strength, images.shape), policy)
     return _change_intensity(moved, u, policy, (strength, generator))
 
@@ -250,7 +254,7 @@ def _grid(matrices: Tensor, shape: torch.Size) -> Tensor:
 def _change_intensity(
     images: Tensor, u: Tensor, policy: Policy, draw: tuple[float, torch.Generator]
 ) -> Tensor:
-    """Contrast about the image's mean and brightness, then blur, gamma and noise, in [0, 1]."""
+    """Contrast about the image's mean and brightness, blur, gamma, noise and JPEG, in [0, 1]."""
     strength, generator = draw
     v = (2 * u - 1)[..., None, None, None]
     factor = torch.exp(math.log1p(policy.contrast * strength) * v[9])
@@ -263,6 +267,10 @@ def _change_intensity(
     if policy.noise > 0:
         sigma = policy.noise * strength * u[13][:, None, None, None]
         images = images.addcmul_(_noise(images, generator), sigma).clamp_(0.0, 1.0)
+    if policy.compression > 0:
+        chosen = torch.nonzero(u[14] < _COMPRESSED)[:, 0]
+        lost = min(policy.compression * strength, 95.0) * u[15][chosen]
+        images = images.index_copy_(0, chosen, compress(images[chosen], 100 - lost))
     return images
 
 

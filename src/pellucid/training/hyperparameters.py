@@ -65,6 +65,9 @@ class Plan(BaseModel):
     members: int = Field(
         1, ge=1, le=MOST_MEMBERS, description="networks of the ensemble; their logits are averaged"
     )
+    distil: bool = Field(
+        False, description="one more network learns to answer as the ensemble, and is kept alone"
+    )
 
     optimiser: Literal["adamw", "sgd"] = Field("adamw", description="what turns gradients to steps")
     learning_rate: float = Field(1e-3, gt=0.0, le=10.0, description="the highest rate reached")

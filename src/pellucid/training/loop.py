@@ -56,6 +56,7 @@ from pellucid.training.device import (
     precision,
     seed_randomness,
 )
+from pellucid.training.distillation import build_distance
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.loss import Loss, build_loss, count_classes
 from pellucid.training.optimiser import AVERAGE_EVERY, Optimiser, clip_factor, update_average
@@ -98,12 +99,14 @@ def train(
     score: Score,
     resume: bool = False,
     transform: Callable[[Any], Any] | None = None,
+    teacher: nn.Module | None = None,
     listener: Listener | None = None,
 ) -> TrainingResult:
     """Train, and leave the best epoch's weights in `classifier`, on the CPU in evaluation mode.
 
     `score(codes, logits)` judges the validation images, better when high. `transform` replaces the
-    plan's augmentation. Writes `run/history.csv` and `run/checkpoints/`; with `resume` it goes on
+    plan's augmentation. A `teacher` is a trained network whose logits are learned beside the
+    labels. Writes `run/history.csv` and `run/checkpoints/`; with `resume` it goes on
     from there. Raises `TrainingError` for a loss that is not finite and for a full disk; after
     ctrl-C it saves, then raises `KeyboardInterrupt`.
     """
@@ -112,6 +115,7 @@ def train(
     augment = build_augmentation(plan.augmentation, plan.augmentation_strength, transform)
     make_batches = BatchMaker(data, plan, augment, device)
     loss_of = build_loss(plan, data.task, count_classes(data.task, data.codes[data.train]))
+    distance_of = build_distance(teacher, plan, device)
     state = _start(classifier, plan, data, run, resume, device)
     at, clock = state.at, _Clock(listener.clock, state.at.elapsed)
     with Interruption() as interruption, own_randomness(device), _small_maps_fast(state):
@@ -127,7 +131,7 @@ def train(
                 seed_randomness(seed_for(plan.seed, at.epoch, at.step, FOR_NETWORK), device)
                 with precision(plan, device):
                     logits = classifier(images)
-                loss = loss_of(logits.float(), codes)
+                loss = loss_of(logits.float(), codes) + distance_of(logits.float(), images)
                 _check_finite("loss", loss.item(), at, plan)
                 classifier.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -15,16 +15,21 @@ from pellucid.training.hyperparameters import Plan
 LEAST_SHARE = 0.02  # of the budget is left to a member, however long those before it took
 
 
+def n_networks(plan: Plan) -> int:
+    """How many networks are trained: the members, and the one that learns from them."""
+    return plan.members + plan.distil
+
+
 def member_plan(plan: Plan, number: int, spent: float = 0.0) -> Plan:
     """The plan of the network `number`, from 1; the first keeps the seed of the whole.
 
     `spent` are the seconds that those before it took: what one leaves goes to those after it.
     """
-    changes: dict[str, Any] = {"members": 1}
+    changes: dict[str, Any] = {"members": 1, "distil": False}
     if number > 1:
         words = np.random.SeedSequence([plan.seed, number]).generate_state(1, np.uint64)
         changes["seed"] = int(words[0] >> np.uint64(1))
     if plan.budget_seconds is not None:
-        share = (plan.budget_seconds - spent) / (plan.members - number + 1)
+        share = (plan.budget_seconds - spent) / (n_networks(plan) - number + 1)
         changes["budget_seconds"] = max(share, LEAST_SHARE * plan.budget_seconds)
     return plan.model_copy(update=changes)

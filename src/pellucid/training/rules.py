@@ -133,10 +133,13 @@ def _candidates(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 
 def _members(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     trainings = _affordable(fingerprint, chosen)
+    if trainings is None and chosen["distil"]:
+        return 3, "an ensemble is to be distilled"
     if trainings is None:
         return 1, "without a budget one network is trained to its end"
     left = trainings - count_trainings(chosen["candidates"])
-    members = max(1, min(MOST_MEMBERS, int(left)))
+    least = 2 if chosen["distil"] else 1
+    members = max(least, min(MOST_MEMBERS, int(left) - chosen["distil"]))
     return members, (
         f"{fingerprint.machine.images_per_second:g} images/s were measured: "
         f"{_count(trainings)} trainings of enough steps fit the budget"

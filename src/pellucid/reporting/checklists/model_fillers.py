@@ -117,10 +117,10 @@ def ensemble(documents: RunDocuments) -> Answer | None:
     members = _members(documents)
     if members == 1:
         return met("One network; nothing was combined.")
-    return met(
-        f"{members} networks of one architecture, each trained from its own seed; the mean of "
-        "their logits is the answer."
-    )
+    made = f"{members} networks of one architecture, each trained from its own seed"
+    if (documents.facts.get("training") or {}).get("distilled"):
+        return met(f"{made}; one more was trained to answer as their mean does, and is used alone.")
+    return met(f"{made}; the mean of their logits is the answer.")
 
 
 def _members(documents: RunDocuments) -> int:

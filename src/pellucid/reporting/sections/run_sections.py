@@ -82,10 +82,14 @@ def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: s
     members = int(record.get("members") or 1)
     text = f"{count(len(history), 'epoch')} were trained"
     if members > 1:
-        text = f"{members} networks were trained, each from its own seed; their logits are averaged"
-    text += f" in {duration(float(seconds))}." if seconds == seconds else "."
+        text = f"{members} networks were trained, each from its own seed, and "
+        text += "one more learned" if record.get("distilled") else "their logits are averaged"
+        text += " to answer as their mean does" if record.get("distilled") else ""
+    comma = "," if members > 1 else ""
+    text += f"{comma} in {duration(float(seconds))}." if seconds == seconds else "."
     if members > 1:
-        text += f" The curves are the first one's, of {count(len(history), 'epoch')}."
+        whose = "that one's" if record.get("distilled") else "the first one's"
+        text += f" The curves are {whose}, of {count(len(history), 'epoch')}."
     best = _best_epoch(history)
     if best is not None:
         text += f" Epoch {best} had the best validation {metric}, and its weights were kept."
