@@ -63,6 +63,7 @@ def deal(case: Case, n_folds: int, seed: int) -> list[int]:
 def trained(case: Case, out: Path) -> Any:
     """The run of one variant, trained on all folds but one, which is its test split."""
     from pellucid.bundle import save_bundle
+    from pellucid.calibrating import calibrate
     from pellucid.data.split import assign_splits
     from pellucid.fitting import as_bundle, fit
     from pellucid.preparation import Request, build_member, choose_plan, decode
@@ -85,6 +86,7 @@ def trained(case: Case, out: Path) -> Any:
     prepared = decode(dataset, (plan, build_member(plan, dataset.task)), wish, quiet)
     prepared = race(run, prepared, wish, quiet)
     classifier = fit(run, prepared, wish, quiet)
+    calibrate(run, prepared, classifier, quiet)
     predict_splits(run, prepared, classifier, quiet)
     save_bundle(run.bundle_path, as_bundle(prepared, classifier))
     run.add_facts(task=dataset.task.model_dump(mode="json"))

@@ -1,6 +1,6 @@
 """The one place that knows the order of the stages.
 
-    read → split → plan → decode → audit → race → train
+    read → split → plan → decode → audit → race → train → calibrate
          → predict → explain → evaluate → bundle → report
 
 Each public function is a verb of the command line; what follows prediction can be done again from
@@ -153,6 +153,7 @@ def train(
     something.
     Raises a `PellucidError` before anything is written when the input is wrong.
     """
+    from pellucid.calibrating import calibrate
     from pellucid.explaining import explain_run
     from pellucid.fitting import as_bundle, fit, keep_bundle
     from pellucid.preparation import Request, prepare, prepare_again
@@ -175,6 +176,7 @@ def train(
         prepared = prepare(run, dataset, wish, progress)
     prepared = race(run, prepared, wish, progress)
     classifier = fit(run, prepared, wish, progress)
+    calibrate(run, prepared, classifier, progress)
     predict_splits(run, prepared, classifier, progress)
     keep_features(run, prepared, classifier)
     if wish.robustness:

@@ -30,6 +30,7 @@ __all__ = [
     "join",
     "minimum_image_size",
     "normalise",
+    "scale_logits",
     "target_name",
 ]
 
@@ -95,6 +96,17 @@ def join(members: Sequence[Classifier]) -> Classifier:
     ensemble.load_state_dict(joined_state(members))
     ensemble.loaded = members[0].loaded
     return ensemble.eval()
+
+
+def scale_logits(head: nn.Module, slope: float, intercept: float) -> None:
+    """Make a head say slope · z instead of z, and add the intercept to its last logit.
+
+    So the log-odds of two classes become slope · z + intercept, with one logit or with two.
+    """
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.mul_(slope)
+        head.get_parameter("bias")[-1] += intercept
 
 
 @contextmanager

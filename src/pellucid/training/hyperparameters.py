@@ -120,6 +120,9 @@ class Plan(BaseModel):
     label_smoothing: float = Field(
         0.0, ge=0.0, lt=1.0, description="share of the label spread over all classes"
     )
+    calibration: Literal["validation", "none"] = Field(
+        "validation", description="logits are scaled in the end, as validation images ask for"
+    )
 
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the processor computes with it"

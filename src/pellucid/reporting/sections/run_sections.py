@@ -13,7 +13,7 @@ from pellucid.reporting.documents import Hyperparameter, RunDocuments
 from pellucid.reporting.drawing.run_plots import plot_losses, plot_metric
 from pellucid.reporting.parts import Part
 from pellucid.reporting.tables import Cell, Table, build_table
-from pellucid.reporting.writing import count, metric_name, percent
+from pellucid.reporting.writing import count, listing, metric_name, percent
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,24 @@ def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: s
     best = _best_epoch(history)
     if best is not None:
         text += f" Epoch {best} had the best validation {metric}, and its weights were kept."
+    text += _calibrated(record.get("calibration") or {})
     reason = str(record.get("stopped_because") or "").strip().rstrip(".")
     return f"{text} Training stopped: {_lower_first(reason)}." if reason else text
+
+
+def _calibrated(calibration: dict[str, dict[str, Any]]) -> str:
+    """What was done to the logits in the end, so that probabilities mean what they say."""
+    several, told = len(calibration) > 1, []
+    for target, done in calibration.items():
+        of_target = f" of {target}" if several else ""
+        if "temperature" in done:
+            told.append(f"divided the logits{of_target} by {done['temperature']:.2f}")
+        elif "slope" in done:
+            line = f"{done['slope']:.2f} · logit {done['intercept']:+.2f}"
+            told.append(f"replaced the logit{of_target} by {line}")
+        elif done.get("reason"):
+            told.append(f"left the logits{of_target} as they were, since {done['reason']}")
+    return f" Calibration on validation {listing(told)}." if told else ""
 
 
 def _lower_first(text: str) -> str:
