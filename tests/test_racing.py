@@ -180,7 +180,21 @@ def test_a_plan_that_cannot_be_trained_loses(tmp_path, dataset, monkeypatch):
     assert "finite" in race["trainings"][0]["reason"]
 
 
-def test_the_race_takes_its_share_of_the_budget(tmp_path, dataset):
+def test_who_is_too_slow_for_its_share_does_not_race(tmp_path, dataset, monkeypatch):
+    told = []
+    speeds = {"plain": 1e9, "resnet18": 1.0}
+    monkeypatch.setattr(racing, "measure_speed", lambda plan, task: speeds[plan.network])
+    progress = Progress(quiet=True)
+    monkeypatch.setattr(progress, "say", told.append)
+    request = {"settings": QUICK, "budget": "6s", "progress": progress, **UNASKED}
+    run = pipeline.train(dataset, tmp_path / "run", **request)
+    assert not run.race_path.exists()
+    assert "network resnet18, image_size 16 does not race: 1 images/s here" in told
+    assert yaml.safe_load(run.plan_path.read_text())["network"] == "plain"
+
+
+def test_the_race_takes_its_share_of_the_budget(tmp_path, dataset, monkeypatch):
+    monkeypatch.setattr(racing, "measure_speed", lambda plan, task: 1e9)
     run = train(dataset, tmp_path / "run", settings=QUICK | {"epochs": 1000}, budget="12s")
     race = json.loads(run.race_path.read_text())
     plan = yaml.safe_load(run.plan_path.read_text())

@@ -3,7 +3,8 @@
 Two classes get Platt's slope and intercept, several a temperature. Both are linear in the logits,
 so that they are folded into the head: what is predicted, explained, exported and judged afterwards
 is the calibrated network, and nobody has to remember a step. The order of images by a logit of two
-classes stays as it is, and so does the most probable of several. Sources: see `evaluation.probabilities.scaling`.
+classes stays as it is, and so does the most probable of several. Sources: see
+`evaluation.probabilities.scaling`.
 """
 
 from __future__ import annotations

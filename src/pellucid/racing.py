@@ -36,10 +36,13 @@ from pellucid.training.candidates import (
     survivors,
 )
 from pellucid.training.fingerprint import Fingerprint
+from pellucid.training.measuring import measure_speed
 from pellucid.training.members import n_networks
 from pellucid.training.plan import Plan, make_plan, save_plan
+from pellucid.training.rules import ENOUGH_STEPS
 
 FORMAT, VERSION = "pellucid-race", 1
+SLOWEST = 0.5  # of the steps that are enough
 
 Row = dict[str, Any]
 
@@ -51,10 +54,11 @@ def race(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Pre
     budget, and says of its network and image size what was measured.
     """
     fingerprint = Fingerprint.load(run.fingerprint_path)
-    contenders = propose(fingerprint, prepared.plan, given_settings(wish))
+    entry = _Race(run, prepared, wish, progress, fingerprint)
+    contenders = entry.quick_enough(propose(fingerprint, prepared.plan, given_settings(wish)))
     if len(contenders) == 1:
         return prepared
-    entry = _Race(run, prepared, wish, progress, fingerprint, len(contenders))
+    entry.enter(len(contenders))
     progress.say(
         f"{len(contenders)} plans race on folds of the training images: "
         + "; ".join(candidate.name for candidate in contenders)
@@ -97,23 +101,49 @@ class _Race:
     wish: Request
     progress: Progress
     fingerprint: Fingerprint
-    n_candidates: int
+    left_out: list[Row] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
+    seconds_each: float | None = None
     folds: npt.NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.run.race_path.is_file():
             document = json.loads(self.run.race_path.read_text(encoding="utf-8"))
-            self.rows = list(document["trainings"])
+            self.rows, self.left_out = list(document["trainings"]), list(document["left_out"])
+
+    def quick_enough(self, contenders: list[Candidate]) -> list[Candidate]:
+        """Those that could take half of the steps wanted in their time; the first always stays.
+
+        How fast each trains is measured, a second each, and remembered for a race that goes on.
+        """
+        share, kept = self._share(len(contenders)), contenders[:1]
+        known = [row["settings"] for row in self.rows]
+        slow = [row["settings"] for row in self.left_out]
+        for candidate in contenders[1:]:
+            settings = dict(candidate.settings)
+            if settings in known or share is None:
+                kept.append(candidate)
+            elif settings not in slow:
+                plan, _ = self.plan_of(candidate)
+                speed = measure_speed(plan, self.prepared.dataset.task)
+                if speed * share >= SLOWEST * ENOUGH_STEPS * plan.batch_size:
+                    kept.append(candidate)
+                    continue
+                self.left_out.append({"settings": settings, "images_per_second": speed})
+                self.progress.say(f"{candidate.name} does not race: {speed:g} images/s here")
+        return kept
+
+    def enter(self, n_candidates: int) -> None:
+        """The race begins: with how many, and on which folds."""
+        self.seconds_each = self._share(n_candidates)
         self.folds = _folds(self.prepared, self.progress)
 
-    @property
-    def seconds_each(self) -> float | None:
+    def _share(self, n_candidates: int) -> float | None:
         """What a training has: as much as a network of the final ensemble."""
         plan = self.prepared.plan
         if plan.budget_seconds is None:
             return None
-        return plan.budget_seconds / (count_trainings(self.n_candidates) + n_networks(plan))
+        return plan.budget_seconds / (count_trainings(n_candidates) + n_networks(plan))
 
     @property
     def seconds_left(self) -> float | None:
@@ -151,7 +181,7 @@ class _Race:
     def write(self, **more: Any) -> None:
         """Keep the race as far as it has come."""
         head = {"format": FORMAT, "version": VERSION, "metric": "auroc", "folds": MOST_FOLDS}
-        head["seconds_each"] = self.seconds_each
+        head |= {"seconds_each": self.seconds_each, "left_out": self.left_out}
         write_json(self.run.race_path, {**head, **more, "trainings": self.rows})
 
     def _train(self, candidate: Candidate, fold: int) -> Row:
