@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -120,6 +121,13 @@ def predict(
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16: faster, and less exact.")
     ] = "float32",
+    prevalence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARE|CLASS=SHARE,…",
+            help="Share of positives where the images come from; the probabilities are shifted.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the file.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -130,7 +138,14 @@ def predict(
 
     progress = Progress(quiet=as_json)
     count = progress.counter("Predicting")
-    table, failures = predict_images(model, images, count, engine=engine, precision=precision)
+    table, failures = predict_images(
+        model,
+        images,
+        count,
+        engine=engine,
+        precision=precision,
+        prevalence=_shares(prevalence),
+    )
     save_predictions(table, out)
     reasons = [str(failure) for failure in failures]
     progress.say(f"Computed by {table.attrs['engine']} in {table.attrs['precision']}.")
@@ -172,6 +187,22 @@ def _on_one_thread() -> None:
     To be said before NumPy loads; whoever has set a number keeps it.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def _shares(text: str | None) -> float | dict[str, float] | None:
+    """A prevalence as one share or as classes with theirs."""
+    if text is None:
+        return None
+    pair = r"\s*(.+?)\s*=\s*(\d*\.?\d+)\s*(?:,|$)"  # a class's name may hold a comma
+    try:
+        if "=" not in text:
+            return float(text)
+        if not re.sub(pair, "", text):
+            return {name: float(share) for name, share in re.findall(pair, text)}
+    except ValueError:
+        pass
+    remedy = "Examples: 0.05, or CNV=0.1,DME=0.2."
+    raise UsageError("A prevalence is a share, or classes with theirs", repr(text), remedy)
 
 
 def _asked(

@@ -46,11 +46,13 @@ _GRAPH_ENGINES = {
 class OpenedModel(NamedTuple):
     """A model ready to compute: what it answers, what it wants, and who computes in what numbers.
 
-    `precision` is what the engine really uses: a processor without bfloat16 computes in float32.
+    `card` is the bundle's. `precision` is what the engine really uses: a processor without bfloat16
+    computes in float32.
     """
 
     task: Task
     preprocessing: Preprocessing
+    card: dict[str, Any]
     compute: Compute
     name: str
     precision: str
@@ -110,7 +112,7 @@ def _open_kept(path: Path, name: str, precision: str) -> OpenedModel | None:
         with suppress(OSError):  # a cache that cannot be written
             kept.place.unlink()
         return None
-    return OpenedModel(kept.task, kept.preprocessing, *opened)
+    return OpenedModel(kept.task, kept.preprocessing, kept.card, *opened)
 
 
 def _load(path: Path) -> Bundle:
@@ -121,9 +123,9 @@ def _load(path: Path) -> Bundle:
 
 def _open_bundle(bundle: Bundle, name: str, precision: str, *, keep: bool = False) -> OpenedModel:
     """A loaded bundle in an engine; a new graph shows that it says the same before it is used."""
-    task, preprocessing = bundle.task, bundle.preprocessing
+    parts = bundle.task, bundle.preprocessing, bundle.card
     if name == "torch":
-        return OpenedModel(task, preprocessing, _torch(bundle, precision), "torch", precision)
+        return OpenedModel(*parts, _torch(bundle, precision), "torch", precision)
     graph = graphs.convert(bundle)
     opened = _open_graph(graph, name, "float32")
     _check_same(bundle, opened[0], name)
@@ -131,7 +133,7 @@ def _open_bundle(bundle: Bundle, name: str, precision: str, *, keep: bool = Fals
         opened = _open_graph(graph, name, precision)
     if keep:
         graphs.keep(bundle, name, graph)
-    return OpenedModel(task, preprocessing, *opened)
+    return OpenedModel(*parts, *opened)
 
 
 def _check_same(bundle: Bundle, compute: Compute, name: str) -> None:

@@ -7,7 +7,7 @@ computes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ import pandas as pd
 from pellucid.errors import ReadError, UsageError
 from pellucid.prediction.decoding import decode_ahead
 from pellucid.prediction.engines import OpenedModel, open_engine
-from pellucid.prediction.tables import tabulate_unlabelled
+from pellucid.prediction.tables import Shift, find_shifts, tabulate_unlabelled
 
 if TYPE_CHECKING:
     from pellucid.bundle import Bundle
@@ -34,21 +34,28 @@ def predict(
     *,
     engine: str = "auto",
     precision: str = "float32",
+    prevalence: float | Mapping[str, float] | None = None,
 ) -> tuple[pd.DataFrame, list[ReadError]]:
     """Predictions for image files or folders of them, and the files that could not be read.
 
     The table has a row an image and target, with `y_true` empty; `image_id` is the path as given.
     Its `attrs` name the `engine` and `precision` that computed it; see `engines.open_engine` for
-    what can be asked for. An unreadable file never stops the rest. Raises `UsageError` when there
-    is no file at all.
+    what can be asked for. `prevalence` is the share of positives, or of classes by name, where the
+    images come from, if it is another than the validation images': the probabilities are shifted
+    to it (see `evaluation.probabilities.prior_shift`). An unreadable file never stops the rest.
+    Raises `UsageError` when there is no file at all.
     """
     opened = open_engine(model, engine, precision)
+    shifts = find_shifts(prevalence, opened.task, opened.card)
     paths = list_image_files([images] if isinstance(images, str | os.PathLike) else images)
-    return predict_files(opened, paths, progress)
+    return predict_files(opened, paths, progress, shifts)
 
 
 def predict_files(
-    opened: OpenedModel, paths: Sequence[Path], progress: Callable[[int, int], None] | None = None
+    opened: OpenedModel,
+    paths: Sequence[Path],
+    progress: Callable[[int, int], None] | None = None,
+    shifts: Mapping[str, Shift] | None = None,
 ) -> tuple[pd.DataFrame, list[ReadError]]:
     """`predict` for an engine that is open already, as a server keeps it."""
     names: list[str] = []
@@ -62,7 +69,7 @@ def predict_files(
                 logits.append(opened.compute(batch.pixels))
             if progress:
                 progress(len(names) + len(failures), len(paths))
-    table = tabulate_unlabelled(names, np.concatenate(logits), opened.task)
+    table = tabulate_unlabelled(names, np.concatenate(logits), opened.task, shifts)
     table.attrs = {"engine": opened.name, "precision": opened.precision}
     return table, failures
 

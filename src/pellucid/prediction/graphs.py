@@ -43,6 +43,7 @@ class KeptGraph(NamedTuple):
 
     task: Task
     preprocessing: Preprocessing
+    card: dict[str, Any]
     graph: bytes
     place: Path
 
@@ -115,7 +116,7 @@ def find_kept(model: Path, engine: str) -> KeptGraph | None:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, PellucidError):
         return None  # whatever is wrong, loading the bundle says it in plain words
     _touch(place)
-    return KeptGraph(task, preprocessing, graph, place)
+    return KeptGraph(task, preprocessing, card, graph, place)
 
 
 def _read_own(place: Path) -> bytes:

@@ -1,23 +1,39 @@
-"""The predictions table of images whose labels and patients nobody knows."""
+"""The predictions table of images whose labels and patients nobody knows.
+
+For another prevalence than that of the validation images, which the bundle's card tells, the
+probabilities are shifted; the logits stay the network's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pellucid.evaluation.predictions import build_predictions
-from pellucid.task import Task
+from pellucid.errors import UsageError
+from pellucid.evaluation.predictions import PROBABILITY, build_predictions
+from pellucid.evaluation.probabilities.prior_shift import complete_prevalence, shift_prevalence
+from pellucid.task import Target, Task
+
+Shift = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def tabulate_unlabelled(
-    image_ids: Sequence[str], logits: npt.NDArray[np.float32], task: Task
+    image_ids: Sequence[str],
+    logits: npt.NDArray[np.float32],
+    task: Task,
+    shifts: Mapping[str, Shift] | None = None,
 ) -> pd.DataFrame:
-    """A row an image and target, from logits (n, task.n_logits); `y_true` is empty."""
-    tables = [
-        build_predictions(
+    """A row an image and target, from logits (n, task.n_logits); `y_true` is empty.
+
+    `shifts` are those of `find_shifts`, by target.
+    """
+    tables = []
+    for target in task.targets:
+        table = build_predictions(
             image_ids=list(image_ids),
             patient_ids=[""] * len(image_ids),
             split="",
@@ -26,6 +42,47 @@ def tabulate_unlabelled(
             logits=logits[:, task.slices()[target.name]],
             keep_unlabelled=True,
         )
-        for target in task.targets
-    ]
+        if shifts and target.name in shifts:
+            names = [PROBABILITY + name for name in target.classes]
+            table[names] = shift_prevalence(table[names].to_numpy(), *shifts[target.name])
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def find_shifts(
+    prevalence: float | Mapping[str, float] | None, task: Task, card: Mapping[str, Any]
+) -> dict[str, Shift]:
+    """From which prevalence to which each target's probabilities are shifted; empty for None.
+
+    A number is the positive class's share, of the only target with one; a mapping states some
+    classes' shares of the target that has them. Raises `UsageError`, also where the card does not
+    tell the prevalence of the validation images.
+    """
+    if prevalence is None:
+        return {}
+    if isinstance(prevalence, float | int):
+        positives = [target for target in task.targets if target.positive is not None]
+        if len(positives) != 1:
+            rule = "One number as prevalence needs one target of two classes"
+            raise UsageError(rule, f"{len(positives)} of them", "Say CLASS=SHARE.")
+        prevalence = {str(positives[0].positive): float(prevalence)}
+    owners = [target for target in task.targets if set(prevalence) & set(target.classes)]
+    if len(owners) != 1:
+        found = ", ".join(prevalence)
+        raise UsageError("The classes of a prevalence belong to one target", found)
+    given = _prevalence_of(owners[0], card)
+    return {owners[0].name: (given, complete_prevalence(prevalence, owners[0].classes, given))}
+
+
+def _prevalence_of(target: Target, card: Mapping[str, Any]) -> tuple[float, ...]:
+    """The share of each class among the validation images, as the card tells."""
+    for block in (card.get("evaluation") or {}).get("blocks", []):
+        if block["target"] == target.name and block["split"] == "validation":
+            shares = tuple(float(block["prevalence"][name]) for name in target.classes)
+            if all(share > 0 for share in shares):
+                return shares
+    raise UsageError(
+        "A shift of the prevalence needs to know that of the validation images",
+        f"the model's card does not tell it of {target.name!r}",
+        "Train with a validation split that has every class.",
+    )
