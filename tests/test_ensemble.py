@@ -191,7 +191,11 @@ def dataset(tmp_path_factory):
 def train(dataset, out, **settings):
     progress = Progress(quiet=True)
     return pipeline.train(
-        dataset, out, settings={**QUICK, **settings}, progress=progress, **NETWORK_ALONE
+        dataset,
+        out,
+        settings={**QUICK, "calibration": "none", **settings},
+        progress=progress,
+        **NETWORK_ALONE,
     )
 
 
@@ -216,7 +220,7 @@ def test_a_run_of_several_networks_keeps_each_and_joins_them(tmp_path, dataset):
     with torch.no_grad():
         torch.testing.assert_close(load_bundle(first.folder).classifier(x), logits[0])
     text = run.report_path.read_text()
-    assert "3 networks were trained, each from its own seed" in text
+    assert "3 networks were trained in " in text
     assert "(3 × plain)" in text
 
 
@@ -236,7 +240,7 @@ def test_an_ensemble_interrupted_goes_on(tmp_path, dataset, monkeypatch):
     run = pipeline.train(
         dataset,
         tmp_path / "run",
-        settings={**QUICK, "members": 3},
+        settings={**QUICK, "calibration": "none", "members": 3},
         resume=True,
         progress=Progress(quiet=True),
         **NETWORK_ALONE,

@@ -71,7 +71,7 @@ class Anatomy:
         return {
             "format": FORMAT,
             "version": VERSION,
-            "network": self.spec.name,
+            "network": self.spec.called,
             "image_size": self.spec.image_size,
             "channels": self.spec.channels,
             "formula": self.formula,

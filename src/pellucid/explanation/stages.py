@@ -125,6 +125,8 @@ def _name(group: Sequence[LayerRow], kind: Kind) -> str:
     """`layer1` for many layers of one parent, `features.5–7` for some of a flat list."""
     if kind in ("head", "global pooling"):
         return kind
+    if group[0].kind == SIDE_BY_SIDE:
+        return group[0].hyperparameters
     first, last = (short_name(row.name) for row in (group[0], group[-1]))
     parent, _, number = first.rpartition(".")
     if len(group) == 1 or (kind == "convolution" and not parent):

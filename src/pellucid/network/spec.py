@@ -113,6 +113,11 @@ class NetworkSpec(_Strict):
     blocks: tuple[Block, ...] = ()
     members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 1
 
+    @property
+    def called(self) -> str:
+        """What to call it: its name, with the number of networks where there are several."""
+        return self.name if self.members == 1 else f"{self.members} × {self.name}"
+
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, values: Any) -> Any:

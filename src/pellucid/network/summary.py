@@ -64,7 +64,7 @@ def network_formula(spec: NetworkSpec) -> str:
     'f = head ∘ global average pooling ∘ (3 × resnet18)'
     """
     dropout = "dropout ∘ " if spec.dropout else ""
-    backbone = spec.name if spec.members == 1 else f"({spec.members} × {spec.name})"
+    backbone = spec.called if spec.members == 1 else f"({spec.called})"
     return f"f = head ∘ {dropout}global {spec.global_pooling} pooling ∘ {backbone}"
 
 

@@ -79,17 +79,20 @@ def _best_epoch(history: pd.DataFrame) -> int | None:
 def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: str) -> str:
     record = documents.facts.get("training") or {}
     seconds = record.get("seconds") or history.get("elapsed", pd.Series([float("nan")])).max()
-    members = int(record.get("members") or 1)
-    text = f"{count(len(history), 'epoch')} were trained"
-    if members > 1:
-        text = f"{members} networks were trained, each from its own seed, and "
-        text += "one more learned" if record.get("distilled") else "their logits are averaged"
-        text += " to answer as their mean does" if record.get("distilled") else ""
-    comma = "," if members > 1 else ""
-    text += f"{comma} in {duration(float(seconds))}." if seconds == seconds else "."
-    if members > 1:
-        whose = "that one's" if record.get("distilled") else "the first one's"
-        text += f" The curves are {whose}, of {count(len(history), 'epoch')}."
+    members, epochs = int(record.get("members") or 1), count(len(history), "epoch")
+    took = f" in {duration(float(seconds))}" if seconds == seconds else ""
+    if members == 1:
+        text = f"{epochs} were trained{took}."
+    elif record.get("distilled"):
+        text = (
+            f"{members} networks were trained, each from its own seed, and one more learned to "
+            f"answer as their mean does{took}. The curves are that one's, of {epochs}."
+        )
+    else:
+        text = (
+            f"{members} networks were trained{took}, each from its own seed; their logits are "
+            f"averaged. The curves are the first one's, of {epochs}."
+        )
     best = _best_epoch(history)
     if best is not None:
         text += f" Epoch {best} had the best validation {metric}, and its weights were kept."
@@ -106,7 +109,8 @@ def _calibrated(calibration: dict[str, dict[str, Any]]) -> str:
         if "temperature" in done:
             told.append(f"divided the logits{of_target} by {done['temperature']:.2f}")
         elif "slope" in done:
-            line = f"{done['slope']:.2f} · logit {done['intercept']:+.2f}"
+            sign = "−" if done["intercept"] < 0 else "+"
+            line = f"{done['slope']:.2f} · logit {sign} {abs(done['intercept']):.2f}"
             told.append(f"replaced the logit{of_target} by {line}")
         elif done.get("reason"):
             told.append(f"left the logits{of_target} as they were, since {done['reason']}")
