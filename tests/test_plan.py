@@ -357,3 +357,14 @@ def test_pretrained_weights_are_preferred_where_they_lie_here() -> None:
     assert planned("weights", {"network": "resnet34"}, **here) is None
     assert planned("weights", {"weights": None}, **here) is None
     assert planned("weights", median_height=28, median_width=28, **here) is None
+
+
+def test_augmentation_is_as_strong_as_images_are_seen_often() -> None:
+    assert planned("augmentation_strength", n_train=700) == 1.0
+    assert planned("augmentation_strength", {"epochs": 15}, n_train=700) == 0.5
+    assert planned("augmentation_strength", {"epochs": 2}, n_train=700) == 0.25
+    machine = {"machine": {"images_per_second": 100.0}}
+    assert planned("augmentation_strength", {"budget_seconds": 105.0}, **machine) == 0.5
+    shared = {"budget_seconds": 420.0, "members": 4, "candidates": 1}
+    assert planned("augmentation_strength", shared, **machine) == 0.5
+    assert planned("augmentation_strength", {"augmentation_strength": 2.0}) == 2.0

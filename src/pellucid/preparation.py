@@ -47,6 +47,7 @@ SAME_PATIENT = (  # what follows when patients stand in more than one split
     "near_duplicates_across_splits",
 )
 
+BY_SPEED = {"members", "candidates", "augmentation_strength"}  # what hangs on the machine's speed
 RACED = ("budget_seconds", "candidates")
 
 
@@ -143,10 +144,7 @@ def choose_plan(dataset: Dataset, wish: Request) -> tuple[Fingerprint, Plan, dic
     """What is known of dataset and machine, the plan that follows, and each line's reason."""
     fingerprint = measure_fingerprint(dataset)
     plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
-    if (
-        plan.budget_seconds is not None
-        and not {"members", "candidates"} <= given_settings(wish).keys()
-    ):
+    if plan.budget_seconds is not None and not given_settings(wish).keys() >= BY_SPEED:
         fingerprint = fingerprint.with_speed(measure_speed(plan, dataset.task))
         plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
     return fingerprint, plan, reasons

@@ -117,21 +117,25 @@ class _Race:
         How fast each trains is measured, a second each, and remembered for a race that goes on.
         """
         share, kept = self._share(len(contenders)), contenders[:1]
+        if share is None:
+            return contenders
+        contenders[0].images_per_second = self.fingerprint.machine.images_per_second
         known = [row["settings"] for row in self.rows]
-        slow = [row["settings"] for row in self.left_out]
         for candidate in contenders[1:]:
-            settings = dict(candidate.settings)
-            if settings in known or share is None:
+            plan, _ = self.plan_of(candidate)
+            speed = measure_speed(plan, self.prepared.dataset.task)
+            candidate.images_per_second, settings = speed, dict(candidate.settings)
+            enough = speed * share >= SLOWEST * ENOUGH_STEPS * plan.batch_size
+            if settings in known or (enough and settings not in self._slow):
                 kept.append(candidate)
-            elif settings not in slow:
-                plan, _ = self.plan_of(candidate)
-                speed = measure_speed(plan, self.prepared.dataset.task)
-                if speed * share >= SLOWEST * ENOUGH_STEPS * plan.batch_size:
-                    kept.append(candidate)
-                    continue
+            elif settings not in self._slow:
                 self.left_out.append({"settings": settings, "images_per_second": speed})
                 self.progress.say(f"{candidate.name} does not race: {speed:g} images/s here")
         return kept
+
+    @property
+    def _slow(self) -> list[Row]:
+        return [row["settings"] for row in self.left_out]
 
     def enter(self, n_candidates: int) -> None:
         """The race begins: with how many, and on which folds."""
@@ -157,7 +161,10 @@ class _Race:
     def plan_of(self, candidate: Candidate, **changes: Any) -> tuple[Plan, dict[str, str]]:
         """The plan of a candidate as the rules complete it, and the reasons."""
         settings = {**given_settings(self.wish), **candidate.settings, "candidates": 1, **changes}
-        return make_plan(self.fingerprint, settings=settings)
+        fingerprint, speed = self.fingerprint, candidate.images_per_second
+        if speed is not None:
+            fingerprint = fingerprint.with_speed(speed)
+        return make_plan(fingerprint, settings=settings)
 
     def prepare(self, plan: Plan) -> Prepared:
         """The dataset, split as it is, decoded for a plan."""

@@ -26,10 +26,14 @@ MOST_FOLDS = 5
 
 @dataclass
 class Candidate:
-    """A plan in the race: what it has otherwise than the rules', and its score of each fold."""
+    """A plan in the race: what it has otherwise than the rules', and its score of each fold.
+
+    `images_per_second` is how fast it trains here, None where no budget asks for it.
+    """
 
     settings: Mapping[str, Any]
     scores: list[float] = field(default_factory=list)
+    images_per_second: float | None = None
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 STEPS_WANTED = 3000
 SMALL_DATASET = 500
 ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # a network gains more from these than an ensemble from it
+FULL_STRENGTH_EPOCHS, LEAST_STRENGTH = 30, 0.25  # the least is for the next hospital's pictures
 MOST_MEMBERS = 5
 RACES = ((20, 4), (10, 3))  # trainings that the budget allows, and candidates that then race
 TINY = 32  # pixels a side
@@ -180,6 +181,17 @@ def _epochs(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     return epochs, f"{steps} steps an epoch: {epochs * steps:,} steps in all"
 
 
+def _augmentation_strength(fingerprint: Fingerprint, chosen: Chosen) -> tuple[float, str]:
+    """Augmentation fights learning by heart, which takes seeing an image often."""
+    epochs = float(chosen["epochs"])
+    budget, speed = chosen["budget_seconds"], fingerprint.machine.images_per_second
+    if budget is not None and speed is not None:
+        networks = count_trainings(chosen["candidates"]) + chosen["members"] + chosen["distil"]
+        epochs = min(epochs, budget * speed / (networks * fingerprint.n_train))
+    strength = min(1.0, max(LEAST_STRENGTH, epochs / FULL_STRENGTH_EPOCHS))
+    return round(strength, 2), f"a network sees each image about {epochs:.0f} times"
+
+
 def _patience(_: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     # The gain comes late, when the cosine has brought the rate down: do not stop before it.
     return max(8, round(0.3 * chosen["epochs"])), "about a third of the epochs"
@@ -210,6 +222,7 @@ RULES: dict[str, Rule] = {
     "first_layer_rate": _first_layer_rate,
     "weight_decay": _weight_decay,
     "epochs": _epochs,
+    "augmentation_strength": _augmentation_strength,
     "patience": _patience,
     "warmup_epochs": _warmup_epochs,
     "moving_average": _moving_average,
