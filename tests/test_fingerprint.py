@@ -93,7 +93,7 @@ def test_the_machine_has_at_least_a_core_and_some_memory() -> None:
 def test_plan_shows_what_train_does_and_train_obeys_what_plan_wrote(tmp_path: Path) -> None:
     images = draw_folder(tmp_path / "images")
     options = [str(images), "--patient-pattern", PATTERN, "--budget", "5m"]
-    for setting in ("epochs=2", "members=2", "candidates=1"):
+    for setting in ("epochs=2", "members=2", "candidates=1", "augmentation_strength=1"):
         options += ["--set", setting]
     shown = pellucid("plan", *options)
     assert shown.code == 0
