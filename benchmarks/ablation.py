@@ -208,6 +208,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", nargs="+", required=True, help='settings; "" is the rules')
 
 
+def said(options: argparse.Namespace) -> str:
+    """What was asked of the data, as on the command line."""
+    text = f"{options.data.name} --budget {options.budget} --folds {options.folds}"
+    for name in ("patient_pattern", "merge"):
+        if getattr(options, name):
+            text += f" --{name.replace('_', '-')} '{getattr(options, name)}'"
+    return f"{text} --rounds {options.rounds}"
+
+
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """What is trained on, how it is cut, and for how long."""
     parser.add_argument("data", type=Path, help="a folder, a manifest or a MedMNIST .npz file")
@@ -225,10 +234,7 @@ def main() -> None:
         return
     rows = list(results(options))
     variants = " ".join(f'"{variant}"' for variant in options.variant)
-    command = (
-        f"python benchmarks/ablation.py {options.data.name} --budget {options.budget} "
-        f"--folds {options.folds} --rounds {options.rounds} --variant {variants}"
-    )
+    command = f"python benchmarks/ablation.py {said(options)} --variant {variants}"
     publish(summarise(rows, options.variant), command, options.json)
 
 

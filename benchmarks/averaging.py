@@ -135,7 +135,7 @@ def main() -> None:
         answer_cases(answer)
         return
     rows = list(results(options))
-    command = f"python benchmarks/averaging.py {options.data.name} --budget {options.budget}"
+    command = f"python benchmarks/averaging.py {ablation.said(options)}"
     table = ablation.summarise(rows, list(WAYS))
     publish(
         [{k: v for k, v in row.items() if k != "seconds"} for row in table], command, options.json

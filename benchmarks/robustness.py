@@ -102,7 +102,7 @@ def main() -> None:
         answer_cases(answer)
         return
     rows = list(results(options))
-    command = f"python benchmarks/robustness.py {options.data.name} --budget {options.budget}"
+    command = f"python benchmarks/robustness.py {ablation.said(options)}"
     publish(summarise(rows, options.variant), command, options.json)
 
 
