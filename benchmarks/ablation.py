@@ -8,7 +8,8 @@ rest is dealt into folds by patient, copies of a picture together. Each variant 
 folds (with a validation part of its own inside) and is asked for its fold, so that every row is
 predicted once. A variant has one thread, and as many run side by side as there are cores: all have
 the same share of the same noise. AUROC and log-loss are of a fold, their mean over folds and
-seeds; the differences are paired by fold, with a 95 % t interval over the folds' means.
+seeds; the differences to the first variant are paired by fold, with a 95 % t interval over the
+folds' means. "plan" is what a variant chose in the first fold.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import numpy.typing as npt
 from contest import Case, Worker, answer_cases, parse_options
 from machine import publish
 
+TOLD = ("network", "image_size", "members", "batch_size", "augmentation_strength")
 METRICS = ("auroc", "log_loss")
 
 
@@ -97,11 +99,15 @@ def answer(case: Case) -> dict[str, Any]:
     """Train one variant on all folds but one; its figures on that one."""
     import pandas as pd
 
+    from pellucid.training.plan import load_plan
+
     with tempfile.TemporaryDirectory() as folder:
         run = trained(case, Path(folder) / "run")
         table = pd.read_csv(run.predictions_path("test"))
         facts = run.facts
-    return {**judge(table, facts["task"]), "seconds": facts["training"]["seconds"]}
+        told = {key: value for key, value in load_plan(run.plan_path) if key in TOLD}
+    seconds = facts["training"]["seconds"] + facts.get("race", {}).get("seconds", 0.0)
+    return {**judge(table, facts["task"]), "seconds": seconds, "plan": told}
 
 
 def judge(table: Any, task: Any) -> dict[str, float]:
@@ -169,7 +175,7 @@ def results(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def summarise(rows: list[dict[str, Any]], variants: list[str]) -> list[dict[str, Any]]:
-    """Means of each variant, and how much better it is than the first, paired by fold."""
+    """Means of each variant, and the difference to the first, paired by fold."""
     table = []
     for variant in variants:
         line: dict[str, Any] = {"variant": variant or "the rules"}
@@ -177,12 +183,14 @@ def summarise(rows: list[dict[str, Any]], variants: list[str]) -> list[dict[str,
             mine, first = (by_fold(rows, name, metric) for name in (variant, variants[0]))
             line[metric] = round(float(mine.mean()), 4)
             if variant != variants[0]:
-                line[f"{metric}_gain"] = gain(mine - first)
+                line[f"{metric}_difference"] = gain(mine - first)
             else:
-                line[f"{metric}_gain"] = "-"
+                line[f"{metric}_difference"] = "-"
         line["seconds"] = round(
             float(np.mean([row["seconds"] for row in rows if row["variant"] == variant])), 1
         )
+        first = next((row.get("plan") for row in rows if row["variant"] == variant), None)
+        line["plan"] = ", ".join(f"{key} {value}" for key, value in (first or {}).items())
         table.append(line)
     return table
 
@@ -195,11 +203,16 @@ def by_fold(rows: list[dict[str, Any]], variant: str, metric: str) -> npt.NDArra
 
 
 def gain(differences: npt.NDArray[np.float64]) -> str:
-    """The mean difference over folds with its t interval."""
+    """The mean difference over folds with its t interval.
+
+    Folds share most of their training images; the variance is corrected for that (Nadeau and Bengio
+    2003, "Inference for the generalization error"): 1/k + 1/(k - 1) in place of 1/k.
+    """
     from scipy.stats import t
 
-    spread = differences.std(ddof=1) / np.sqrt(len(differences))
-    reach, mean = float(t.ppf(0.975, len(differences) - 1) * spread), float(differences.mean())
+    k = len(differences)
+    spread = differences.std(ddof=1) * np.sqrt(1 / k + 1 / (k - 1))
+    reach, mean = float(t.ppf(0.975, k - 1) * spread), float(differences.mean())
     return f"{mean:+.4f} ({mean - reach:+.4f} to {mean + reach:+.4f})"
 
 

@@ -135,7 +135,7 @@ def main() -> None:
         answer_cases(answer)
         return
     rows = list(results(options))
-    command = f"python benchmarks/averaging.py {ablation.said(options)}"
+    command = f"python benchmarks/averaging.py {ablation.said(options)} --members {options.members}"
     table = ablation.summarise(rows, list(WAYS))
     publish(
         [{k: v for k, v in row.items() if k != "seconds"} for row in table], command, options.json

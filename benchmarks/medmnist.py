@@ -8,7 +8,8 @@ of one-vs-rest areas, of two classes the positive one's; ACC asks for the larges
 classes and of labels for more than 0.5. A contestant trains on `train`, chooses its epoch by AUC on
 `val`, and is asked for `test` once; `--rounds` seeds give mean and standard deviation. Everybody
 has the same wall time for training with validation, in a process of its own, alone; the two
-baselines finish their first epoch even when it takes longer, and begin none that would. A folder is
+baselines finish their first epoch even when it takes longer, and begin none that would; how many
+epochs there will be, and so how their rates fall, is reckoned from the first. A folder is
 dealt by patient, copies of a picture together, anew for every seed and alike for all contestants.
 
 Pellucid: no option but the budget.
@@ -19,8 +20,9 @@ momentum at 0.1 falling by a cosine, as its reference scripts train.
 AutoGluon: its preset "medium_quality" with the time as its limit, from random weights, where
 `make bench-automl` has made its environment.
 
-With `--json` a row is kept when it is found, and a later call adds those that are missing: a table
-may take longer than a session. The table compares each contestant with Pellucid, paired by seed,
+With `--json` a row is kept when it is found, with the commit it is of, and a later call adds those
+that are missing: a table may take longer than a session. After a change of Pellucid begin a new
+file. The table compares each contestant with Pellucid, paired by seed,
 with a 95 % t interval.
 
 A `test` that was cut out of the published training set does not give a row of the public table.
@@ -31,6 +33,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -48,6 +51,7 @@ HERE = Path(__file__).resolve().parent
 AUTOML = HERE.parent / ".venv-automl" / "bin" / "python"
 OURS, AUTOGLUON = "Pellucid", "AutoGluon"
 Floats = npt.NDArray[np.float64]
+TOLD = ("network", "image_size", "members", "augmentation_strength")  # of Pellucid's own plan
 UNASKED = {"baseline": False, "robustness": False, "explain": False}
 
 
@@ -80,6 +84,7 @@ def pellucid(case: Case) -> dict[str, Any]:
     from pellucid import pipeline
     from pellucid.data.index import read_dataset
     from pellucid.progress import Progress
+    from pellucid.training.plan import load_plan
 
     source = Path(case["manifest"] or case["archive"])
     patients = source.with_name(f"{source.stem}_patients.csv")
@@ -96,7 +101,9 @@ def pellucid(case: Case) -> dict[str, Any]:
             **UNASKED,
         )
         table = pd.read_csv(run.predictions_path("test"))
-        training = run.facts["training"]
+        facts = run.facts
+        plan = {key: value for key, value in load_plan(run.plan_path) if key in TOLD}
+        seconds = facts["training"]["seconds"] + facts.get("race", {}).get("seconds", 0.0)
     labels, scores = [], []
     for target in dataset.task.targets:
         rows = table[table["target"] == target.name].sort_values("image_id")
@@ -105,7 +112,7 @@ def pellucid(case: Case) -> dict[str, Any]:
         scores.append(rows[names[-1:] if several else names].to_numpy())
         labels.append(rows["y_true"].map(target.classes.index).to_numpy()[:, None])
     auc, acc = auc_and_acc(np.hstack(labels), np.hstack(scores))
-    return {"auc": auc, "acc": acc, "seconds": training["seconds"]}
+    return {"auc": auc, "acc": acc, "seconds": seconds, "plan": plan}
 
 
 def recipe(case: Case) -> dict[str, Any]:
@@ -192,7 +199,7 @@ def _train(
         spent = time.monotonic() - started
         if done == 1:  # its time tells how many there will be, and the rate falls accordingly
             epochs = max(1, min(epochs, int(case["seconds"] / spent)))
-            rule, schedule = optimiser(network, epochs)
+            rule, schedule = optimiser(network, max(1, epochs - 1))
         if spent * (done + 1) / done > case["seconds"]:
             break
     seconds = time.monotonic() - started
@@ -261,9 +268,11 @@ def rows_of(
     options: argparse.Namespace, seconds: float, kept: set[tuple[Any, ...]]
 ) -> Iterator[dict[str, Any]]:
     """A row a dataset, seed and contestant that is not kept yet."""
-    names = options.only or [*CONTESTANTS, *([AUTOGLUON] if AUTOML.is_file() else [])]
+    everybody = options.only or [*CONTESTANTS, *([AUTOGLUON] if AUTOML.is_file() else [])]
+    asked = {"patient_pattern": options.patient_pattern, "merge": options.merge}
     for source in options.data:
         for seed in range(options.rounds):
+            names = [n for n in everybody if n != AUTOGLUON or _has_one_target(source)]
             missing = [n for n in names if (source.stem, n, seed, seconds) not in kept]
             if not missing:
                 continue
@@ -272,7 +281,7 @@ def rows_of(
                 for name in missing:
                     found = ask(name, {**where, "seconds": seconds, "seed": seed})
                     head = {"data": source.stem, "contestant": name, "seed": seed}
-                    row = {**head, "budget": seconds, **found}
+                    row = {**head, "budget": seconds, **found, **asked, "commit": _commit()}
                     print({k: _short(v) for k, v in row.items()}, file=sys.stderr, flush=True)
                     yield {**row, "machine": describe_machine()["processor"]}
 
@@ -307,6 +316,20 @@ def _deal(source: Path, seed: int, options: argparse.Namespace, folder: Path) ->
         "archive": str(folder / f"{source.stem}.npz"),
         "manifest": str(folder / "manifest.csv"),
     }
+
+
+def _has_one_target(source: Path) -> bool:
+    """AutoGluon's image classifier takes no more."""
+    if source.suffix != ".npz":
+        return True
+    with np.load(source, allow_pickle=False) as arrays:
+        return arrays["test_labels"].reshape(len(arrays["test_labels"]), -1).shape[1] == 1
+
+
+def _commit() -> str:
+    """Of which state of Pellucid a row is."""
+    git = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _kept(path: Path | None) -> list[dict[str, Any]]:

@@ -84,7 +84,7 @@ def summarise(rows: list[dict[str, Any]], variants: list[str]) -> list[dict[str,
             mine = ablation.by_fold(here, variant, "auroc")
             line = {"corruption": corruption, "variant": variant or "the rules"}
             line["auroc"] = round(float(mine.mean()), 4)
-            line["gain"] = "-" if variant == variants[0] else ablation.gain(mine - first)
+            line["difference"] = "-" if variant == variants[0] else ablation.gain(mine - first)
             table.append(line)
     return table
 
@@ -102,7 +102,10 @@ def main() -> None:
         answer_cases(answer)
         return
     rows = list(results(options))
+    variants = " ".join(f'"{variant}"' for variant in options.variant)
+    severities = " ".join(map(str, options.severities))
     command = f"python benchmarks/robustness.py {ablation.said(options)}"
+    command += f" --variant {variants} --severities {severities}"
     publish(summarise(rows, options.variant), command, options.json)
 
 

@@ -45,7 +45,7 @@ def test_the_head_says_what_the_scaling_says(target: Target, scaling: Scaling) -
     head, features = nn.Linear(6, target.n_logits), 3 * torch.randn(50, 6)
     with torch.no_grad():
         before = probabilities_from_logits(head(features).numpy(), target)
-        scale_logits(head, *_line(scaling))
+        scale_logits(head, *_line(scaling, target))
         after = probabilities_from_logits(head(features).numpy(), target)
     np.testing.assert_allclose(after, scaling.apply(before), atol=1e-5)
 
@@ -107,3 +107,24 @@ def test_scaling_twice_changes_nothing_more(tmp_path) -> None:
     scaling = test["calibration"]["scaling"]
     assert scaling["parameters"]["slope"] == pytest.approx(1, abs=0.15)
     assert scaling["parameters"]["intercept"] == pytest.approx(0, abs=0.15)
+
+
+def test_what_class_weights_did_to_several_classes_is_taken_back(tmp_path) -> None:
+    images = draw_folder(tmp_path / "images", classes=("a", "b", "c"), patients=24)
+    for path in sorted((images / "a").iterdir()) + sorted((images / "b").iterdir()):
+        number = int(path.stem.partition("_")[0][1:]) % 100
+        if number >= 8:
+            path.unlink()  # 16 images of a and of b, 48 of c
+    dataset = read_dataset(images, patient_pattern=PATTERN)
+    run = train(dataset, tmp_path / "run", class_weights="balanced", epochs=12)
+    assert run.facts["training"]["calibration"]["label"]["weights_taken_back"]
+    table = pd.concat(pd.read_csv(run.predictions_path(s)) for s in ("validation", "test"))
+    raw = train(dataset, tmp_path / "raw", class_weights="balanced", epochs=12, calibration="none")
+    before = pd.concat(pd.read_csv(raw.predictions_path(s)) for s in ("validation", "test"))
+    ratio = np.log(table["probability_c"] / table["probability_a"])
+    temperature = run.facts["training"]["calibration"]["label"]["temperature"]
+    raw_ratio = np.log(before["probability_c"] / before["probability_a"])
+    index = run.load_index()
+    n = index[index["split"] == "train"]["label"].value_counts()
+    weight = np.log(n["c"] / n["a"])  # c is about three times as common, so weighed a third
+    np.testing.assert_allclose(ratio, (raw_ratio + weight) / temperature, atol=0.02)

@@ -30,7 +30,8 @@ def card(task: Task, *shares: tuple[float, ...]) -> dict:
         for t, s in zip(task.targets, shares, strict=True)
         for split in ("test", "validation")
     ]
-    return {"evaluation": {"blocks": blocks}}
+    done = {target.name: {"method": "platt"} for target in task.targets}
+    return {"evaluation": {"blocks": blocks}, "training": {"calibration": done}}
 
 
 def test_shifted_probabilities_are_calibrated_where_the_prevalence_is_another() -> None:
@@ -87,15 +88,40 @@ def test_the_target_is_found_by_its_classes() -> None:
     assert find_shifts(None, task, facts) == {}
     assert find_shifts(0.1, task, facts) == {"finding": ((0.6, 0.4), (pytest.approx(0.9), 0.1))}
     assert list(find_shifts({"b": 0.5}, task, facts)) == ["kind"]
+    twins = Task(targets=(TWO, Target(name="other", classes=("no", "yes"))))
+    facts_of_twins = card(twins, (0.6, 0.4), (0.5, 0.5))
+    assert list(find_shifts({"other:yes": 0.1}, twins, facts_of_twins)) == ["other"]
+    with pytest.raises(UsageError, match="Say TARGET:CLASS=SHARE"):
+        find_shifts({"yes": 0.1}, twins, facts_of_twins)
+    with pytest.raises(UsageError, match='Did you mean "yes"'):
+        find_shifts({"yess": 0.1}, Task(targets=(TWO,)), card(Task(targets=(TWO,)), (0.6, 0.4)))
     with pytest.raises(UsageError, match="belong to one target"):
         find_shifts({"b": 0.5, "yes": 0.1}, task, facts)
     with pytest.raises(UsageError, match="one target of two classes"):
         find_shifts(0.1, Task(targets=(THREE,)), card(Task(targets=(THREE,)), (0.2, 0.2, 0.6)))
 
 
-@pytest.mark.parametrize("facts", [{}, {"evaluation": {"blocks": []}}])
+TOLD = {"target": "finding", "split": "validation", "prevalence": {"no": 0.5, "yes": 0.5}}
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"evaluation": {"blocks": []}},
+        {"evaluation": {"blocks": [TOLD]}},
+        {
+            "evaluation": {"blocks": [TOLD]},
+            "training": {"calibration": {"finding": {"reason": ""}}},
+        },
+        {
+            "evaluation": {"blocks": [{"target": "finding", "split": "validation"}]},
+            "training": {"calibration": {"finding": {"method": "platt"}}},
+        },
+    ],
+)
 def test_a_card_that_does_not_know_says_so(facts: dict) -> None:
-    with pytest.raises(UsageError, match="card does not tell it of 'finding'"):
+    with pytest.raises(UsageError, match="card tells nothing of it for 'finding'"):
         find_shifts(0.1, Task(targets=(TWO,)), facts)
 
 
@@ -127,6 +153,7 @@ def test_predict_shifts_probabilities_and_leaves_logits(run: Run, tmp_path: Path
             "predict", str(run.folder), str(images), "--out", str(out), "--prevalence", text
         )
         assert answer.code == 0
+        assert "are for the prevalence" in answer.err
         table = pd.read_csv(out)
         np.testing.assert_allclose(table["probability_ill"], shifted["probability_ill"], atol=1e-5)
 
@@ -146,5 +173,5 @@ def test_a_class_name_may_hold_a_comma() -> None:
 
     assert _shares("normal, benign=0.7") == {"normal, benign": 0.7}
     assert _shares("normal, benign=0.7,malignant=0.3") == {"normal, benign": 0.7, "malignant": 0.3}
-    assert _shares("a=0.1, b=0.2") == {"a": 0.1, "b": 0.2}
+    assert _shares("a=0.1, b=2e-3") == {"a": 0.1, "b": 0.002}
     assert _shares(None) is None

@@ -12,12 +12,14 @@ import yaml
 
 from pellucid import pipeline, racing
 from pellucid.data.index import read_dataset
-from pellucid.errors import TrainingError
+from pellucid.errors import Diverged, TrainingError, UsageError
 from pellucid.progress import Progress
+from pellucid.run import load_race
 from pellucid.training import loop
 from pellucid.training.candidates import Candidate, count_trainings, propose, survivors
 from pellucid.training.fingerprint import Fingerprint, Machine, Pictures
 from pellucid.training.hyperparameters import Plan
+from pellucid.training.plan import load_plan, save_plan
 from pictures import PATTERN, draw_folder
 
 QUICK = {
@@ -124,13 +126,13 @@ def test_the_plan_says_what_was_measured_and_repeats_the_run(tmp_path, dataset):
 
 def test_folds_hold_training_images_only_and_no_patient_twice(tmp_path, dataset, monkeypatch):
     seen = {}
-    whole = racing._folds
+    whole = racing._Race._deal
 
-    def spy(prepared, progress):
-        seen["prepared"], seen["folds"] = prepared, whole(prepared, progress)
+    def spy(entry, n_folds):
+        seen["prepared"], seen["folds"] = entry.prepared, whole(entry, n_folds)
         return seen["folds"]
 
-    monkeypatch.setattr(racing, "_folds", spy)
+    monkeypatch.setattr(racing._Race, "_deal", spy)
     train(dataset, tmp_path / "run", settings=QUICK)
     table = seen["prepared"].dataset.table.assign(fold=seen["folds"])
     assert (table.loc[table["split"] != "train", "fold"] == -1).all()
@@ -165,11 +167,11 @@ def test_an_interrupted_race_goes_on_where_it_was(tmp_path, dataset, monkeypatch
 
 
 def test_a_plan_that_cannot_be_trained_loses(tmp_path, dataset, monkeypatch):
-    real = loop.train
+    real, error = loop.train, Diverged("The loss must stay finite", "nan")
 
     def fails(classifier, plan, *args, **kwargs):
         if plan.network == "plain" and args[-1].name == "race":
-            raise TrainingError("The loss must stay finite", "nan")
+            raise error
         return real(classifier, plan, *args, **kwargs)
 
     monkeypatch.setattr(loop, "train", fails)
@@ -188,9 +190,16 @@ def test_who_is_too_slow_for_its_share_does_not_race(tmp_path, dataset, monkeypa
     monkeypatch.setattr(progress, "say", told.append)
     request = {"settings": QUICK, "budget": "6s", "progress": progress, **UNASKED}
     run = pipeline.train(dataset, tmp_path / "run", **request)
-    assert not run.race_path.exists()
+    race = load_race(run.race_path)
+    assert race["left_out"][0]["images_per_second"] == 1.0
+    assert "cannot be tried in the time" in race["no_race"]
+    assert race["trainings"] == []
     assert "network resnet18, image_size 16 does not race: 1 images/s here" in told
-    assert yaml.safe_load(run.plan_path.read_text())["network"] == "plain"
+    plan = yaml.safe_load(run.plan_path.read_text())
+    assert (plan["network"], plan["candidates"], plan["budget_seconds"]) == ("plain", 1, 6.0)
+    assert "How the plan was chosen" not in run.report_path.read_text()
+    speeds["resnet18"] = 1e9  # a decision is kept: nothing is measured again
+    pipeline.train(dataset, tmp_path / "run", resume=True, **request)
 
 
 def test_the_race_takes_its_share_of_the_budget(tmp_path, dataset, monkeypatch):
@@ -209,3 +218,87 @@ def test_what_the_network_needs_is_decoded_anew(tmp_path, dataset):
     run = train(replace(dataset, name="x"), tmp_path / "run", settings=settings | {"members": 1})
     race = json.loads(run.race_path.read_text())
     assert yaml.safe_load(run.plan_path.read_text())["image_size"] == race["winner"]["image_size"]
+
+
+def test_a_full_disk_is_not_a_lost_race(tmp_path, dataset, monkeypatch):
+    def full(*args, **kwargs):
+        raise TrainingError("The disk is full")
+
+    monkeypatch.setattr(loop, "train", full)
+    with pytest.raises(TrainingError, match="disk is full"):
+        train(dataset, tmp_path / "run", settings=QUICK)
+    assert load_race(tmp_path / "run" / "race.json")["trainings"] == []
+
+
+def test_a_resume_without_options_keeps_what_was_asked(tmp_path, dataset, monkeypatch):
+    settings = QUICK | {"dropout": 0.25, "seed": 7}
+    whole = train(dataset, tmp_path / "whole", settings=settings)
+    real, calls = loop.train, []
+
+    def interrupted(classifier, plan, *args, **kwargs):
+        calls.append(plan)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(classifier, plan, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, tmp_path / "run", settings=settings)
+    run = train(dataset, tmp_path / "run", resume=True)
+    assert {(plan.dropout, plan.image_size) for plan in calls} == {(0.25, 16)}
+    assert load_plan(run.plan_path) == load_plan(whole.plan_path)
+    with pytest.raises(UsageError, match="keeps its plan"):
+        train(dataset, tmp_path / "run", settings={"candidates": 3}, resume=True)
+    train(dataset, tmp_path / "run", settings={"candidates": 2, "seed": 7}, resume=True)
+
+
+def test_who_cannot_be_built_does_not_race(tmp_path, dataset):
+    told, progress = [], Progress(quiet=True)
+    progress.say = told.append
+    settings = QUICK | {"small_stem": False}  # resnet18 then needs 32 pixels
+    pipeline.train(dataset, tmp_path / "run", settings=settings, progress=progress, **UNASKED)
+    assert any("resnet18, image_size 16 does not race: resnet18 needs images" in t for t in told)
+
+
+def test_few_patients_race_on_fewer_folds_or_not_at_all(tmp_path):
+    for patients, n_folds in ((5, 3), (3, 1)):
+        images = draw_folder(tmp_path / f"images{patients}", patients=patients)
+        dataset = read_dataset(images, patient_pattern=PATTERN)
+        run = train(
+            dataset, tmp_path / f"run{patients}", settings=QUICK, allow=("too_few_patients",)
+        )
+        race = load_race(run.race_path)
+        assert race["folds"] == n_folds
+        assert ("too few patients" in race.get("no_race", "")) == (n_folds == 1)
+
+
+def test_a_plan_file_that_says_all_races_nobody_and_says_so(tmp_path, dataset):
+    plan = tmp_path / "plan.yaml"
+    _, made, reasons = pipeline.plan(dataset, settings=QUICK)
+    save_plan(made, plan, reasons)
+    run = train(dataset, tmp_path / "run", plan=plan)
+    assert "are given" in load_race(run.race_path)["no_race"]
+    assert yaml.safe_load(run.plan_path.read_text())["candidates"] == 1
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"version": 2}'])
+def test_a_damaged_race_is_one_plain_message(tmp_path, content):
+    (tmp_path / "race.json").write_text(content)
+    with pytest.raises(UsageError, match="damaged, or of another Pellucid"):
+        load_race(tmp_path / "race.json")
+
+
+def test_folds_share_no_patient_where_targets_are_several_and_labels_missing(tmp_path):
+    images = draw_folder(tmp_path / "images", patients=12)
+    rows = []
+    for number, path in enumerate(sorted(images.rglob("*.png"))):
+        known = "" if number % 5 == 0 else "no" if number % 2 else "yes"
+        patient = path.stem.partition("_")[0]
+        rows.append(f"{path},{patient},{path.parent.name},{known}")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,patient_id,label,other\n" + "\n".join(rows))
+    dataset = read_dataset(manifest, image_column="path", label_columns=["label", "other"])
+    run = train(dataset, tmp_path / "run", settings=QUICK)
+    race = load_race(run.race_path)
+    assert all(row["auroc"] is not None for row in race["trainings"])
+    assert set(run.facts["training"]["calibration"]) == {"label", "other"}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -87,6 +88,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         task = Task.model_validate(card["task"])
         spec = NetworkSpec.model_validate(card["network"])
         preprocessing = Preprocessing.model_validate(card["preprocessing"])
+        _check_size(spec, task, weights_path)
         classifier = build_classifier(spec, task)
         classifier.load_state_dict(load_file(weights_path))
     except PellucidError:
@@ -95,6 +97,19 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         reason = str(error).strip().splitlines()[0]
         raise BundleError(f"The bundle {folder} is damaged ({reason})") from error
     return Bundle(classifier.eval(), spec, task, preprocessing, card)
+
+
+def _check_size(spec: NetworkSpec, task: Task, weights_path: Path) -> None:
+    """Raise `BundleError` before memory is taken for a network that the weights cannot be of."""
+    if spec.members > 1:
+        with torch.device("meta"):
+            alone = build_classifier(spec.model_copy(update={"members": 1}), task)
+        backbone = sum(p.numel() for p in alone.backbone.parameters())
+        if 4 * spec.members * backbone > weights_path.stat().st_size:
+            found = f"{spec.members} networks in {weights_path.stat().st_size:,} bytes"
+            raise BundleError(
+                "The card describes a network that its weights are too few for", found
+            )
 
 
 def _bundle_folder(path: Path) -> Path:

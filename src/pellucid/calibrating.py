@@ -1,15 +1,20 @@
 """Probabilities that mean what they say: logits scaled as the validation images ask for.
 
-Two classes get Platt's slope and intercept, several a temperature. Both are linear in the logits,
-so that they are folded into the head: what is predicted, explained, exported and judged afterwards
-is the calibrated network, and nobody has to remember a step. The order of images by a logit of two
-classes stays as it is, and so does the most probable of several. Sources: see
-`evaluation.probabilities.scaling`.
+Two classes get Platt's slope and intercept. Several get a temperature, after what balanced class
+weights have done to their logits is taken back: a network that weighs class k by w learns
+probabilities proportional to w · p, which no temperature undoes. All of it is linear in the logits,
+so that it is folded into the head: what is predicted, explained, exported and judged afterwards is
+the calibrated network, and nobody has to remember a step. The order of images by a logit of two
+classes stays as it is. Sources: see `evaluation.probabilities.scaling`; Elkan 2001, "The
+foundations of cost-sensitive learning" (weights as another prevalence).
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pellucid.evaluation.judged import Judged
 from pellucid.evaluation.probabilities.scaling import Method, Scaling, fit_scaling
@@ -19,7 +24,9 @@ from pellucid.prediction import predict_logits
 from pellucid.preparation import Prepared
 from pellucid.progress import Progress
 from pellucid.run import Run
+from pellucid.run_predictions import in_blocks
 from pellucid.task import Target
+from pellucid.training.loss import balanced_weights, count_classes
 
 
 def calibrate(run: Run, prepared: Prepared, classifier: Classifier, progress: Progress) -> None:
@@ -31,7 +38,12 @@ def calibrate(run: Run, prepared: Prepared, classifier: Classifier, progress: Pr
     task, rows = prepared.dataset.task, prepared.rows("validation")
     done: dict[str, dict[str, Any]] = {}
     if prepared.plan.calibration == "validation" and len(rows):
-        logits = predict_logits(classifier, prepared.cache.pixels[rows], prepared.preprocessing)
+        weights = _weights(prepared)
+        for target in task.targets:
+            log_weights = np.log(weights.get(target.name, np.ones(len(target.classes))))
+            if log_weights.any():
+                scale_logits(classifier.heads[head_name(target.name)], 1.0, (-log_weights).tolist())
+        logits = in_blocks(predict_logits, prepared, classifier, rows)
         codes, table = prepared.dataset.codes()[rows], prepared.dataset.table.iloc[rows]
         for number, target in enumerate(task.targets):
             known = codes[:, number] >= 0
@@ -39,14 +51,28 @@ def calibrate(run: Run, prepared: Prepared, classifier: Classifier, progress: Pr
             judged = Judged(target, "validation", own[known], codes[known, number], table[known])
             scaling, reason = _fit(judged, target)
             if scaling is not None:
-                scale_logits(classifier.heads[head_name(target.name)], *_line(scaling))
+                line = _line(scaling, target)
+                scale_logits(classifier.heads[head_name(target.name)], *line)
                 progress.say(f"Calibrated on validation: {describe(scaling)}")
-            done[target.name] = (
-                {"reason": reason}
-                if scaling is None
-                else {"method": scaling.method, **scaling.parameters}
-            )
+                done[target.name] = {"method": scaling.method, **scaling.parameters}
+            else:
+                done[target.name] = {"reason": reason}
+            if target.name in weights:
+                done[target.name]["weights_taken_back"] = True
     run.add_facts(training={**run.facts.get("training", {}), "calibration": done})
+
+
+def _weights(prepared: Prepared) -> dict[str, npt.NDArray[np.float64]]:
+    """The class weights of the loss, of targets with several classes; Platt undoes those of two."""
+    if prepared.plan.class_weights != "balanced":
+        return {}
+    task, codes = prepared.dataset.task, prepared.dataset.codes()[prepared.rows("train")]
+    counts = count_classes(task, codes)
+    return {
+        target.name: balanced_weights(counts[target.name]).double().numpy()
+        for target in task.targets
+        if not target.is_binary
+    }
 
 
 def _fit(judged: Judged, target: Target) -> tuple[Scaling | None, str]:
@@ -55,16 +81,17 @@ def _fit(judged: Judged, target: Target) -> tuple[Scaling | None, str]:
         return None, "no validation image has a label"
     method: Method = "platt" if target.is_binary else "temperature"
     scaling, reason = fit_scaling(judged, method)
-    if scaling is not None and _line(scaling)[0] <= 0:
+    if scaling is not None and _line(scaling, target)[0] <= 0:
         return None, "on validation the network ranks the classes the wrong way round"
     return scaling, reason
 
 
-def _line(scaling: Scaling) -> tuple[float, float]:
-    """Slope and intercept of a scaling, for `scale_logits`."""
+def _line(scaling: Scaling, target: Target) -> tuple[float, tuple[float, ...]]:
+    """Slope and intercepts of a scaling, for `scale_logits`; of two logits the last is moved."""
+    zeros = (0.0,) * (target.n_logits - 1)
     if scaling.method == "temperature":
-        return 1 / scaling.parameters["temperature"], 0.0
-    return scaling.parameters["slope"], scaling.parameters["intercept"]
+        return 1 / scaling.parameters["temperature"], (*zeros, 0.0)
+    return scaling.parameters["slope"], (*zeros, scaling.parameters["intercept"])
 
 
 def describe(scaling: Scaling) -> str:
@@ -73,7 +100,7 @@ def describe(scaling: Scaling) -> str:
     >>> describe(Scaling("platt", {"intercept": -0.25, "slope": 0.8}, "validation"))
     'logit → 0.80 · logit - 0.25'
     """
-    slope, intercept = _line(scaling)
-    sign = "-" if intercept < 0 else "+"
-    added = f" {sign} {abs(intercept):.2f}" if scaling.method == "platt" else ""
-    return f"logit → {slope:.2f} · logit{added}"
+    if scaling.method == "temperature":
+        return f"logits divided by {scaling.parameters['temperature']:.2f}"
+    slope, intercept = scaling.parameters["slope"], scaling.parameters["intercept"]
+    return f"logit → {slope:.2f} · logit {'-' if intercept < 0 else '+'} {abs(intercept):.2f}"

@@ -9,7 +9,8 @@
     │   └── PredictionsError a predictions table is wrong
     ├── ReadError            one image file cannot be read (it is set aside, the run goes on)
     ├── PlanError            a hyperparameter is unknown, out of range or does not fit the data
-    ├── TrainingError        training cannot go on (a loss that is not finite, a full disk)
+    ├── TrainingError        training cannot go on (a full disk)
+    │   └── Diverged         the loss or the gradient is not finite
     ├── BundleError          a bundle, checkpoint or weights file is damaged, newer, or another kind
     └── CheckFailed          exit code 1: the work was done and a check did not hold
 
@@ -70,6 +71,10 @@ class PlanError(PellucidError):
 
 class TrainingError(PellucidError):
     """Training cannot go on."""
+
+
+class Diverged(TrainingError):
+    """The loss or the gradient is not finite: the rate is too high, or the numbers too short."""
 
 
 class BundleError(PellucidError):

@@ -24,7 +24,7 @@ from pellucid.errors import CheckFailed, UsageError
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.classifier import Classifier, NetworkSpec, build_classifier
 from pellucid.progress import Progress
-from pellucid.run import Run, clear_run, versions
+from pellucid.run import Run, clear_run, load_race, versions
 from pellucid.task import Task
 from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.loss import choose_pairing
@@ -48,7 +48,7 @@ SAME_PATIENT = (  # what follows when patients stand in more than one split
 )
 
 BY_SPEED = {"members", "candidates", "augmentation_strength"}  # what hangs on the machine's speed
-RACED = ("budget_seconds", "candidates")
+RACED = ("budget_seconds", "candidates")  # of the plan's lines, those that a race rewrites
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,12 @@ def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress)
     """The same as `prepare`, from what the interrupted run wrote."""
     plan = load_plan(run.plan_path)
     settings = given_settings(wish)
-    if run.race_path.is_file():  # of these, a race that has ended says otherwise than was asked
-        settings = {key: value for key, value in settings.items() if key not in RACED}
-    if apply_settings(plan, settings) != plan:
+    before = plan
+    if run.race_path.is_file():  # a race that has ended changes these in the plan
+        asked = load_race(run.race_path)["asked"]
+        unset = {key: Plan.model_fields[key].default for key in RACED}
+        before = apply_settings(plan, {**unset, **{k: asked[k] for k in RACED if k in asked}})
+    if apply_settings(before, settings) != before:
         raise UsageError(
             "A resumed run keeps its plan, and the options given would change it",
             remedy="Give the same options as at the start, or choose another --out.",

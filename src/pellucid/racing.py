@@ -9,23 +9,27 @@ Knows the order of things and the run folder; which plans race and who survives 
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
+import time
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pellucid.auditing.copies import find_copies
 from pellucid.data.folds import folds_by_patient
-from pellucid.errors import TrainingError
+from pellucid.data.linking import link_rows
+from pellucid.errors import Diverged, PlanError
 from pellucid.evaluation.measures.metrics import validation_auroc
 from pellucid.prediction import predict_logits
 from pellucid.preparation import Prepared, Request, build_member, decode, given_settings
 from pellucid.progress import Progress
-from pellucid.run import Run
+from pellucid.run import Run, load_race
+from pellucid.run_predictions import in_blocks
 from pellucid.storage import write_json
 from pellucid.training import loop
 from pellucid.training.candidates import (
@@ -39,10 +43,11 @@ from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.measuring import measure_speed
 from pellucid.training.members import n_networks
 from pellucid.training.plan import Plan, make_plan, save_plan
-from pellucid.training.rules import ENOUGH_STEPS
+from pellucid.training.rules import steps_wanted
 
 FORMAT, VERSION = "pellucid-race", 1
 SLOWEST = 0.5  # of the steps that are enough
+FEWEST_FOLDS = 2
 
 Row = dict[str, Any]
 
@@ -50,15 +55,22 @@ Row = dict[str, Any]
 def race(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Prepared:
     """Let `plan.candidates` plans race; write the winner's plan, and decode what it needs.
 
-    Nothing happens where there is nothing to choose from. The winner's plan has what is left of the
-    budget, and says of its network and image size what was measured.
+    Where there is nothing to choose from, the plan says so and stays. The winner's plan has what is
+    left of the budget, and tells of its network and image size what was measured. Whatever is
+    decided, who races with how much time above all, is kept before the first training.
     """
-    fingerprint = Fingerprint.load(run.fingerprint_path)
-    entry = _Race(run, prepared, wish, progress, fingerprint)
-    contenders = entry.quick_enough(propose(fingerprint, prepared.plan, given_settings(wish)))
-    if len(contenders) == 1:
+    if prepared.plan.candidates == 1:
         return prepared
-    entry.enter(len(contenders))
+    fingerprint = Fingerprint.load(run.fingerprint_path)
+    entry = _Race(run, prepared, wish, progress, fingerprint, _Record(run, given_settings(wish)))
+    why_not = entry.enter()
+    if why_not:
+        progress.say(f"No plans race: {why_not}")
+        plan, reasons = entry.plan_of(entry.contenders[0])
+        reasons["candidates"] = f"measured: no race, since {why_not}"
+        save_plan(plan, run.plan_path, reasons)
+        return replace(prepared, plan=plan)
+    contenders = entry.contenders
     progress.say(
         f"{len(contenders)} plans race on folds of the training images: "
         + "; ".join(candidate.name for candidate in contenders)
@@ -66,101 +78,176 @@ def race(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Pre
     left, fold = contenders, 0
     while len(left) > 1:
         for candidate in left:
-            candidate.scores.append(entry.score(candidate, fold % MOST_FOLDS))
+            candidate.scores.append(entry.score(candidate, fold % entry.record.n_folds))
         left, fold = survivors(left), fold + 1
     (winner,) = left
     told = f"AUROC {_aurocs(winner)} on folds of the training images, " + ", ".join(
         f"{_aurocs(other)} by {other.name}" for other in contenders if other is not winner
     )
     progress.say(f"Chosen: {winner.name}: {told}")
-    entry.write(
-        winner=dict(winner.settings),
-        candidates=[
+    plan, reasons = entry.final_plan(winner)
+    reasons |= dict.fromkeys(winner.settings, f"measured: {told}")
+    reasons["candidates"] = f"measured: {len(contenders)} have raced, see race.json"
+    entry.record.close(winner, contenders)
+    run.add_facts(race={"seconds": round(entry.record.seconds, 1), "plans": len(contenders)})
+    save_plan(plan, run.plan_path, reasons)
+    return entry.prepare(plan)
+
+
+class _Record:
+    """`race.json`: what was asked, who races with how much time, and every training so far."""
+
+    def __init__(self, run: Run, given: dict[str, Any]) -> None:
+        self._path = run.race_path
+        self.began = self._path.is_file()
+        self.document: dict[str, Any] = load_race(self._path) if self.began else {"asked": given}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The hyperparameters that the user had set when the race began."""
+        return dict(self.document["asked"])
+
+    @property
+    def seconds_each(self) -> float | None:
+        """What a training has: as much as a network of the final ensemble; None without budget."""
+        return self.document["seconds_each"]  # type: ignore[no-any-return]
+
+    @property
+    def n_folds(self) -> int:
+        """Into how many parts the training images are dealt."""
+        return int(self.document["folds"])
+
+    @property
+    def seconds(self) -> float:
+        """What all trainings have taken."""
+        return sum(float(row["seconds"]) for row in self.document["trainings"])
+
+    def begin(self, contenders: list[Candidate], **decided: Any) -> None:
+        """Keep who races, before the first training."""
+        racing = [
+            {"settings": dict(c.settings), "images_per_second": c.images_per_second}
+            for c in contenders
+        ]
+        self.document |= {"metric": "auroc", **decided, "contenders": racing, "trainings": []}
+        self._write()
+
+    def find(self, candidate: Candidate, fold: int) -> Row | None:
+        """The training of a candidate without a fold, where it is done."""
+        for row in self.document["trainings"]:
+            if row["settings"] == dict(candidate.settings) and row["fold"] == fold:
+                return dict(row)
+        return None
+
+    def add(self, row: Row) -> None:
+        """Keep a training."""
+        self.document["trainings"].append(row)
+        self._write()
+
+    def close(self, winner: Candidate, contenders: list[Candidate]) -> None:
+        """Keep how it ended."""
+        self.document["winner"] = dict(winner.settings)
+        self.document["candidates"] = [
             {
                 "settings": dict(each.settings),
                 "aurocs": [None if math.isnan(score) else score for score in each.scores],
             }
             for each in contenders
-        ],
-    )
-    plan, reasons = entry.plan_of(winner, budget_seconds=entry.seconds_left)
-    reasons |= dict.fromkeys(winner.settings, f"measured: {told}")
-    reasons["candidates"] = f"measured: {len(contenders)} have raced, see race.json"
-    if plan.budget_seconds is not None:
-        reasons["budget_seconds"] = "measured: what the race has left of the budget"
-    save_plan(plan, run.plan_path, reasons)
-    return entry.prepare(plan)
+        ]
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self._path, {"format": FORMAT, "version": VERSION, **self.document})
 
 
 @dataclass
 class _Race:
-    """What all trainings of a race have in common, and the rows of `race.json` so far."""
+    """What all trainings of a race have in common."""
 
     run: Run
     prepared: Prepared
     wish: Request
     progress: Progress
     fingerprint: Fingerprint
-    left_out: list[Row] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    seconds_each: float | None = None
+    record: _Record
+    contenders: list[Candidate] = field(default_factory=list)
     folds: npt.NDArray[np.int64] = field(init=False)
 
-    def __post_init__(self) -> None:
-        if self.run.race_path.is_file():
-            document = json.loads(self.run.race_path.read_text(encoding="utf-8"))
-            self.rows, self.left_out = list(document["trainings"]), list(document["left_out"])
+    def enter(self) -> str:
+        """Decide who races and on which folds, or take up what was decided; why nobody does."""
+        plan = self.prepared.plan
+        if self.record.began:
+            self.contenders = [Candidate(**row) for row in self.record.document["contenders"]]
+            if len(self.contenders) > 1:
+                self.folds = self._deal(self.record.n_folds)
+            return str(self.record.document.get("no_race", ""))
+        proposed = propose(self.fingerprint, plan, self.record.asked)
+        self.contenders, left_out = self._quick_enough(proposed)
+        n_folds, why_not = min(MOST_FOLDS, self._fewest_patients()), ""
+        if len(proposed) == 1:
+            why_not = "the network and the image size are given, or no other is known"
+        elif len(self.contenders) == 1:
+            why_not = "the other plans cannot be tried in the time"
+        elif n_folds < FEWEST_FOLDS:
+            why_not = "a class has too few patients for folds"
+        decided: Row = {"left_out": left_out, "folds": n_folds}
+        if why_not:
+            self.contenders = self.contenders[:1]
+            self.record.begin(self.contenders, **decided, seconds_each=None, no_race=why_not)
+            return why_not
+        share = self._share(len(self.contenders))
+        self.record.begin(self.contenders, **decided, seconds_each=share)
+        self.folds = self._deal(n_folds)
+        return ""
 
-    def quick_enough(self, contenders: list[Candidate]) -> list[Candidate]:
-        """Those that could take half of the steps wanted in their time; the first always stays.
+    def _quick_enough(self, proposed: list[Candidate]) -> tuple[list[Candidate], list[Row]]:
+        """Those that can be built and could take half of the steps wanted; the first always stays.
 
-        How fast each trains is measured, a second each, and remembered for a race that goes on.
+        How fast each trains is measured, a second each.
         """
-        share, kept = self._share(len(contenders)), contenders[:1]
-        if share is None:
-            return contenders
-        contenders[0].images_per_second = self.fingerprint.machine.images_per_second
-        known = [row["settings"] for row in self.rows]
-        for candidate in contenders[1:]:
-            plan, _ = self.plan_of(candidate)
-            speed = measure_speed(plan, self.prepared.dataset.task)
-            candidate.images_per_second, settings = speed, dict(candidate.settings)
-            enough = speed * share >= SLOWEST * ENOUGH_STEPS * plan.batch_size
-            if settings in known or (enough and settings not in self._slow):
-                kept.append(candidate)
-            elif settings not in self._slow:
-                self.left_out.append({"settings": settings, "images_per_second": speed})
-                self.progress.say(f"{candidate.name} does not race: {speed:g} images/s here")
-        return kept
-
-    @property
-    def _slow(self) -> list[Row]:
-        return [row["settings"] for row in self.left_out]
-
-    def enter(self, n_candidates: int) -> None:
-        """The race begins: with how many, and on which folds."""
-        self.seconds_each = self._share(n_candidates)
-        self.folds = _folds(self.prepared, self.progress)
+        kept, left_out = proposed[:1], []
+        kept[0].images_per_second = self.fingerprint.machine.images_per_second
+        share = self._share(len(proposed))
+        for candidate in proposed[1:]:
+            row: Row = {"settings": dict(candidate.settings)}
+            try:
+                plan, _ = self.plan_of(candidate)
+                speed = measure_speed(plan, self.prepared.dataset.task)
+            except (PlanError, torch.OutOfMemoryError) as error:
+                row["reason"] = str(error).splitlines()[0]
+            else:
+                steps = steps_wanted(self.fingerprint.n_train, plan.batch_size)
+                if share is None or speed * share >= SLOWEST * steps * plan.batch_size:
+                    candidate.images_per_second = speed if share is not None else None
+                    kept.append(candidate)
+                    continue
+                row |= {"images_per_second": speed, "reason": f"{speed:g} images/s here"}
+            left_out.append(row)
+            self.progress.say(f"{candidate.name} does not race: {row['reason']}")
+        return kept, left_out
 
     def _share(self, n_candidates: int) -> float | None:
-        """What a training has: as much as a network of the final ensemble."""
         plan = self.prepared.plan
         if plan.budget_seconds is None:
             return None
         return plan.budget_seconds / (count_trainings(n_candidates) + n_networks(plan))
 
-    @property
-    def seconds_left(self) -> float | None:
-        """What the race has left of the budget: at least the final networks' share."""
-        plan = self.prepared.plan
-        if plan.budget_seconds is None or self.seconds_each is None:
-            return None
-        left = plan.budget_seconds - sum(float(row["seconds"]) for row in self.rows)
-        return max(left, n_networks(plan) * self.seconds_each)
+    def final_plan(self, winner: Candidate) -> tuple[Plan, dict[str, str]]:
+        """The winner's plan for as many networks as were planned, with the rest of the budget."""
+        first = self.prepared.plan
+        changes: dict[str, Any] = {"members": first.members}
+        if first.budget_seconds is not None and self.record.seconds_each is not None:
+            rest = first.budget_seconds - self.record.seconds
+            changes["budget_seconds"] = max(rest, n_networks(first) * self.record.seconds_each)
+        plan, reasons = self.plan_of(winner, **changes)
+        if "members" not in self.record.asked:
+            reasons["members"] = "rule: as many as were planned before the race"
+        if "budget_seconds" in changes:
+            reasons["budget_seconds"] = "measured: what the race has left of the budget"
+        return plan, reasons
 
     def plan_of(self, candidate: Candidate, **changes: Any) -> tuple[Plan, dict[str, str]]:
         """The plan of a candidate as the rules complete it, and the reasons."""
-        settings = {**given_settings(self.wish), **candidate.settings, "candidates": 1, **changes}
+        settings = {**self.record.asked, **candidate.settings, "candidates": 1, **changes}
         fingerprint, speed = self.fingerprint, candidate.images_per_second
         if speed is not None:
             fingerprint = fingerprint.with_speed(speed)
@@ -173,27 +260,20 @@ class _Race:
 
     def score(self, candidate: Candidate, fold: int) -> float:
         """The candidate's AUROC on a fold, as it was kept or by a training now."""
-        for row in self.rows:
-            if row["settings"] == dict(candidate.settings) and row["fold"] == fold:
-                break
-        else:
+        row = self.record.find(candidate, fold)
+        if row is None:
             row = {"settings": dict(candidate.settings), "fold": fold}
             row |= self._train(candidate, fold)
-            self.rows.append(row)
-            self.write()
+            self.record.add(row)
         auroc = math.nan if row["auroc"] is None else float(row["auroc"])
         self.progress.say(f"  {candidate.name}: AUROC {auroc:.4f} on fold {fold + 1}")
         return auroc
 
-    def write(self, **more: Any) -> None:
-        """Keep the race as far as it has come."""
-        head = {"format": FORMAT, "version": VERSION, "metric": "auroc", "folds": MOST_FOLDS}
-        head |= {"seconds_each": self.seconds_each, "left_out": self.left_out}
-        write_json(self.run.race_path, {**head, **more, "trainings": self.rows})
-
     def _train(self, candidate: Candidate, fold: int) -> Row:
         """Train without a fold, and judge there; a training that fails has no AUROC."""
-        alone = {"members": 1, "distil": False, "budget_seconds": self.seconds_each}
+        alone: dict[str, Any] = {"members": 1, "distil": False}
+        if self.record.seconds_each is not None:
+            alone["budget_seconds"] = self.record.seconds_each
         plan, _ = self.plan_of(candidate, **alone)
         own, folder = self.prepare(plan), self.run.folder / "race"
         task, codes, rows = own.dataset.task, own.dataset.codes(), own.rows("train")
@@ -219,30 +299,49 @@ class _Race:
                 transform=self.wish.transform,
                 listener=loop.Listener(step=step),
             )
-        except TrainingError as error:
+        except Diverged as error:
             self.progress.say(f"  {candidate.name}: {error}")
-            return {"auroc": None, "seconds": self.seconds_each or 0.0, "reason": str(error)}
+            seconds = self.record.seconds_each or 0.0
+            return {"auroc": None, "seconds": seconds, "reason": str(error)}
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        logits = predict_logits(own.classifier, own.cache.pixels[rows[held]], own.preprocessing)
+        began = time.monotonic()
+        logits = in_blocks(predict_logits, own, own.classifier, rows[held])
         auroc = float(validation_auroc(codes[rows[held]], logits, task))
         return {
             "auroc": None if math.isnan(auroc) else round(auroc, 6),
-            "seconds": round(result.seconds, 2),
+            "seconds": round(result.seconds + time.monotonic() - began, 2),
             "epochs": len(result.rows),
             "n_images": int(held.sum()),
         }
 
+    def _fewest_patients(self) -> int:
+        """Of the training images, the units of patients that the rarest class of a target has."""
+        table, rows = self.prepared.dataset.table, self.prepared.rows("train")
+        units = link_rows(table.iloc[rows], self._linked[rows])[0]
+        codes = self.prepared.dataset.codes()[rows]
+        counts = [
+            len(np.unique(units[codes[:, number] == code]))
+            for number, target in enumerate(self.prepared.dataset.task.targets)
+            for code in range(len(target.classes))
+            if (codes[:, number] == code).any()
+        ]
+        return min(counts)
 
-def _folds(prepared: Prepared, progress: Progress) -> npt.NDArray[np.int64]:
-    """The fold of every row, -1 outside train; patients and copies of a picture stay together."""
-    table, rows = prepared.dataset.table, prepared.rows("train")
-    copies = find_copies(prepared.cache, progress.counter("Comparing pictures"))
-    linked = copies.groups(len(table))[rows]
-    within = replace(prepared.dataset, table=table.iloc[rows])
-    folds = np.full(len(table), -1, dtype=np.int64)
-    folds[rows] = folds_by_patient(within, MOST_FOLDS, prepared.plan.seed, linked=linked)
-    return folds
+    def _deal(self, n_folds: int) -> npt.NDArray[np.int64]:
+        """The fold of every row, -1 outside train; patients and copies of a picture together."""
+        table, rows = self.prepared.dataset.table, self.prepared.rows("train")
+        within = replace(self.prepared.dataset, table=table.iloc[rows])
+        folds = np.full(len(table), -1, dtype=np.int64)
+        seed, linked = self.prepared.plan.seed, self._linked[rows]
+        folds[rows] = folds_by_patient(within, n_folds, seed, linked=linked)
+        return folds
+
+    @cached_property
+    def _linked(self) -> npt.NDArray[np.int64]:
+        """Which rows show the same picture."""
+        count = self.progress.counter("Comparing pictures")
+        return find_copies(self.prepared.cache, count).groups(len(self.prepared.dataset.table))
 
 
 def _aurocs(candidate: Candidate) -> str:

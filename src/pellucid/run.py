@@ -52,7 +52,7 @@ class Run:
 
     @property
     def history_path(self) -> Path:
-        """Training epoch by epoch, of an ensemble that of its first network."""
+        """Training epoch by epoch, of an ensemble its first network's, when distilled the last's."""
         return self.folder / "history.csv"
 
     @property
@@ -203,6 +203,18 @@ def clear_run(run: Run) -> None:
     """Remove what an earlier run left; called once everything that can be refused has held."""
     if run.folder.is_dir():
         shutil.rmtree(run.folder)
+
+
+def load_race(path: Path) -> dict[str, Any]:
+    """The document of `race.json`; raises `UsageError` for a damaged or newer one."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        known = {"asked", "contenders", "folds", "seconds_each", "trainings"} <= document.keys()
+    except (OSError, ValueError, AttributeError, RecursionError):
+        known = False
+    if not known or document.get("version") != 1:
+        raise UsageError(f"{path} is damaged, or of another Pellucid", remedy="Start a new run.")
+    return dict(document)
 
 
 def find_run(folder: Path) -> Run:

@@ -43,11 +43,11 @@ def predict_splits(
         if not len(rows):
             continue
         count = progress.counter(f"Predicting {split}")
-        logits = _in_blocks(predict_logits, prepared, classifier, rows, count)
+        logits = in_blocks(predict_logits, prepared, classifier, rows, count)
         save_predictions(_tabulate(prepared, rows, split, logits), run.predictions_path(split))
 
 
-def _in_blocks(
+def in_blocks(
     predict: Callable[..., Floats],
     prepared: Prepared,
     classifier: Classifier,
@@ -88,7 +88,7 @@ def _tabulate(
 def keep_features(run: Run, prepared: Prepared, classifier: Classifier) -> None:
     """Write `features.npz`: what the network made of the test images, to gather mistakes by."""
     rows = np.concatenate([prepared.rows(split) for split in TESTS])[:DESCRIBED_IMAGES]
-    values = _in_blocks(predict_pooled, prepared, classifier, rows)
+    values = in_blocks(predict_pooled, prepared, classifier, rows)
     names = prepared.dataset.table["image_id"].iloc[rows].to_numpy(dtype=str)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, image_ids=names, values=values.astype(np.float16))

@@ -124,7 +124,7 @@ def predict(
     prevalence: Annotated[
         str | None,
         typer.Option(
-            metavar="SHARE|CLASS=SHARE,…",
+            metavar="SHARE|[TARGET:]CLASS=SHARE,…",
             help="Share of positives where the images come from; the probabilities are shifted.",
         ),
     ] = None,
@@ -149,6 +149,9 @@ def predict(
     save_predictions(table, out)
     reasons = [str(failure) for failure in failures]
     progress.say(f"Computed by {table.attrs['engine']} in {table.attrs['precision']}.")
+    for target, shares in table.attrs.get("prevalence", {}).items():
+        said = ", ".join(f"{name} {share:.3g}" for name, share in shares.items())
+        progress.say(f"Probabilities of {target} are for the prevalence {said}; logits are not.")
     if as_json:
         n_images = int(table["image_id"].nunique())
         document = {"out": str(out), "n_images": n_images, "unreadable": reasons}
@@ -193,7 +196,7 @@ def _shares(text: str | None) -> float | dict[str, float] | None:
     """A prevalence as one share or as classes with theirs."""
     if text is None:
         return None
-    pair = r"\s*(.+?)\s*=\s*(\d*\.?\d+)\s*(?:,|$)"  # a class's name may hold a comma
+    pair = r"\s*(.+?)\s*=\s*([\d.]+(?:[eE]-?\d+)?)\s*(?:,|$)"  # a class's name may hold a comma
     try:
         if "=" not in text:
             return float(text)

@@ -98,15 +98,13 @@ def join(members: Sequence[Classifier]) -> Classifier:
     return ensemble.eval()
 
 
-def scale_logits(head: nn.Module, slope: float, intercept: float) -> None:
-    """Make a head say slope · z instead of z, and add the intercept to its last logit.
-
-    So the log-odds of two classes become slope · z + intercept, with one logit or with two.
-    """
+def scale_logits(head: nn.Module, slope: float, intercepts: Sequence[float]) -> None:
+    """Make a head say slope · z + intercept instead of z, with an intercept a logit."""
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.mul_(slope)
-        head.get_parameter("bias")[-1] += intercept
+        bias = head.get_parameter("bias")
+        bias.add_(torch.tensor(tuple(intercepts), dtype=bias.dtype, device=bias.device))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ TIMM = "timm:"
 SMALL_STEM_UP_TO = 48
 STEM_POOLING_FROM = 33  # the small stem keeps the max pooling from this image size on
 _LARGEST = 4096
-MOST_MEMBERS = 64
+MEMBERS_BOUND = 64
 
 
 class _Strict(BaseModel):
@@ -111,7 +111,7 @@ class NetworkSpec(_Strict):
     small_stem: bool | None = None
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     blocks: tuple[Block, ...] = ()
-    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] = 1
+    members: Annotated[int, Field(ge=1, le=MEMBERS_BOUND)] = 1
 
     @property
     def called(self) -> str:

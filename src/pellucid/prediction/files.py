@@ -71,6 +71,12 @@ def predict_files(
                 progress(len(names) + len(failures), len(paths))
     table = tabulate_unlabelled(names, np.concatenate(logits), opened.task, shifts)
     table.attrs = {"engine": opened.name, "precision": opened.precision}
+    if shifts:
+        table.attrs["prevalence"] = {
+            target.name: dict(zip(target.classes, shifts[target.name][1], strict=True))
+            for target in opened.task.targets
+            if target.name in shifts
+        }
     return table, failures
 
 

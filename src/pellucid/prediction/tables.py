@@ -55,8 +55,9 @@ def find_shifts(
     """From which prevalence to which each target's probabilities are shifted; empty for None.
 
     A number is the positive class's share, of the only target with one; a mapping states some
-    classes' shares of the target that has them. Raises `UsageError`, also where the card does not
-    tell the prevalence of the validation images.
+    classes' shares of the target that has them, or of the one named as in "TARGET:CLASS". Raises
+    `UsageError`, also where the card tells no prevalence of the validation images, or that the
+    probabilities were not calibrated on them.
     """
     if prevalence is None:
         return {}
@@ -64,25 +65,41 @@ def find_shifts(
         positives = [target for target in task.targets if target.positive is not None]
         if len(positives) != 1:
             rule = "One number as prevalence needs one target of two classes"
-            raise UsageError(rule, f"{len(positives)} of them", "Say CLASS=SHARE.")
+            raise UsageError(rule, f"{len(positives)} of them", "Say TARGET:CLASS=SHARE.")
         prevalence = {str(positives[0].positive): float(prevalence)}
+    target, stated = _owner(prevalence, task)
+    given = _prevalence_of(target, card)
+    return {target.name: (given, complete_prevalence(stated, target.classes, given))}
+
+
+def _owner(prevalence: Mapping[str, float], task: Task) -> tuple[Target, dict[str, float]]:
+    """The target whose classes are stated, and their shares by class."""
+    for target in task.targets:
+        prefix = f"{target.name}:"
+        if all(name.startswith(prefix) for name in prevalence):
+            shares = prevalence.items()
+            return target, {name.removeprefix(prefix): share for name, share in shares}
     owners = [target for target in task.targets if set(prevalence) & set(target.classes)]
-    if len(owners) != 1:
-        found = ", ".join(prevalence)
-        raise UsageError("The classes of a prevalence belong to one target", found)
-    given = _prevalence_of(owners[0], card)
-    return {owners[0].name: (given, complete_prevalence(prevalence, owners[0].classes, given))}
+    if len(owners) == 1 or len(task.targets) == 1:
+        return (owners or list(task.targets))[0], dict(prevalence)
+    remedy = f"Say TARGET:CLASS=SHARE. Targets: {', '.join(task.names)}."
+    raise UsageError(
+        "The classes of a prevalence belong to one target", ", ".join(prevalence), remedy
+    )
 
 
 def _prevalence_of(target: Target, card: Mapping[str, Any]) -> tuple[float, ...]:
     """The share of each class among the validation images, as the card tells."""
+    done = (card.get("training") or {}).get("calibration") or {}
     for block in (card.get("evaluation") or {}).get("blocks", []):
         if block["target"] == target.name and block["split"] == "validation":
-            shares = tuple(float(block["prevalence"][name]) for name in target.classes)
-            if all(share > 0 for share in shares):
+            known = block.get("prevalence") or {}
+            shares = tuple(float(known.get(name) or 0) for name in target.classes)
+            if all(share > 0 for share in shares) and "method" in done.get(target.name, {}):
                 return shares
     raise UsageError(
-        "A shift of the prevalence needs to know that of the validation images",
-        f"the model's card does not tell it of {target.name!r}",
-        "Train with a validation split that has every class.",
+        "A prevalence can be shifted where the probabilities were calibrated on validation images "
+        "that have every class",
+        f"the model's card tells nothing of it for {target.name!r}",
+        "Train with such a validation split and without calibration=none.",
     )

@@ -68,6 +68,7 @@ POLICIES: dict[str, Policy] = {
             gamma=0.2,
             noise=0.02,
             blur=0.6,
+            compression=60.0,
             reasons={
                 "left_right": "never: the heart points left, and a mirrored chest is another "
                 "finding (dextrocardia, situs inversus)",
@@ -81,6 +82,7 @@ POLICIES: dict[str, Policy] = {
                 "gamma": "look-up tables of makers differ",
                 "noise": "dose varies",
                 "blur": "motion and detector sharpness vary",
+                "compression": "archives and e-mail compress",
             },
         ),
         Policy(
@@ -95,6 +97,7 @@ POLICIES: dict[str, Policy] = {
             gamma=0.25,
             noise=0.03,
             blur=0.7,
+            compression=60.0,
             reasons={
                 "left_right": "allowed: the probe may be held either way round",
                 "up_down": "never: depth runs downwards, and shadow or enhancement behind a "
@@ -109,6 +112,7 @@ POLICIES: dict[str, Policy] = {
                 "gamma": "grey maps of makers differ",
                 "noise": "electronic noise grows with gain and depth",
                 "blur": "focus and frequency vary",
+                "compression": "video captures and archives compress",
             },
         ),
         Policy(
@@ -123,6 +127,7 @@ POLICIES: dict[str, Policy] = {
             gamma=0.2,
             noise=0.04,
             blur=0.6,
+            compression=60.0,
             border="border",
             reasons={
                 "left_right": "allowed: it turns a right eye (OD) into a left one (OS)",
@@ -137,6 +142,7 @@ POLICIES: dict[str, Policy] = {
                 "gamma": "makers compress the signal differently",
                 "noise": "the number of averaged scans varies",
                 "blur": "focus and motion vary",
+                "compression": "exports of scans are often JPEG",
             },
         ),
         Policy(
@@ -150,6 +156,7 @@ POLICIES: dict[str, Policy] = {
             gamma=0.15,
             noise=0.02,
             blur=0.5,
+            compression=60.0,
             border="border",
             reasons={
                 "left_right": "never: without knowing the anatomy, a mirrored image may be another "
@@ -164,6 +171,7 @@ POLICIES: dict[str, Policy] = {
                 "gamma": "devices differ",
                 "noise": "devices differ",
                 "blur": "sharpness varies",
+                "compression": "archives compress",
             },
         ),
         Policy("none", reasons={"all": "nothing is changed"}),

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pellucid.errors import PlanError, did_you_mean
 from pellucid.images.windows import parse_window
-from pellucid.network.spec import MOST_MEMBERS, Block
+from pellucid.network.spec import MEMBERS_BOUND, Block
 
 Metric = Literal["auroc"]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -63,7 +63,7 @@ class Plan(BaseModel):
         1, ge=1, le=16, description="plans that race on folds of the training images; 1: no race"
     )
     members: int = Field(
-        1, ge=1, le=MOST_MEMBERS, description="networks of the ensemble; their logits are averaged"
+        1, ge=1, le=MEMBERS_BOUND, description="networks of the ensemble; their logits are averaged"
     )
     distil: bool = Field(
         False, description="one more network learns to answer as the ensemble, and is kept alone"

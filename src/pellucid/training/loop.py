@@ -25,7 +25,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pellucid.errors import TrainingError
+from pellucid.errors import Diverged
 from pellucid.network.matrix_convolution import as_matrix_products
 from pellucid.training.augmentation import build_augmentation
 from pellucid.training.batches import (
@@ -240,7 +240,7 @@ def _check_finite(what: str, value: float, at: Position, plan: Plan) -> None:
     if plan.precision != "float32":
         remedy += " or --set precision=float32"
     found = f"{value} at step {at.step + 1} of epoch {at.epoch + 1}"
-    raise TrainingError(f"The {what} must stay finite", found, remedy)
+    raise Diverged(f"The {what} must stay finite", found, remedy)
 
 
 @torch.inference_mode()

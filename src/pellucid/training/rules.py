@@ -18,7 +18,7 @@ IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 # A guess, not measured: patience or a budget usually ends the training earlier.
 STEPS_WANTED = 3000
 SMALL_DATASET = 500
-ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # a network gains more from these than an ensemble from it
+ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # read off a few runs, see docs/log.md
 FULL_STRENGTH_EPOCHS, LEAST_STRENGTH = 30, 0.25  # the least is for the next hospital's pictures
 MOST_MEMBERS = 5
 RACES = ((20, 4), (10, 3))  # trainings that the budget allows, and candidates that then race
@@ -152,8 +152,7 @@ def _affordable(fingerprint: Fingerprint, chosen: Chosen) -> float | None:
     budget, speed = chosen["budget_seconds"], fingerprint.machine.images_per_second
     if budget is None or speed is None:
         return None
-    epoch = steps_per_epoch(fingerprint.n_train, chosen["batch_size"])
-    steps = max(ENOUGH_STEPS, ENOUGH_EPOCHS * epoch)
+    steps = steps_wanted(fingerprint.n_train, chosen["batch_size"])
     return float(budget * speed / (steps * chosen["batch_size"]))
 
 
@@ -237,6 +236,15 @@ def steps_per_epoch(n_train: int, batch_size: int) -> int:
     """
     steps = -(-n_train // batch_size)
     return steps if batch_size == 1 else min(steps, max(1, n_train // 2))
+
+
+def steps_wanted(n_train: int, batch_size: int) -> int:
+    """How many steps a network shall have before another one joins it.
+
+    >>> steps_wanted(700, 32), steps_wanted(70_000, 32)
+    (600, 17504)
+    """
+    return max(ENOUGH_STEPS, ENOUGH_EPOCHS * steps_per_epoch(n_train, batch_size))
 
 
 def _has_norm(chosen: Chosen) -> bool:

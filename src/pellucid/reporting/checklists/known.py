@@ -30,6 +30,18 @@ def main_blocks(documents: RunDocuments) -> list[Block]:
     return [block for block in blocks if block.get("n_images")]
 
 
+def calibration_of(documents: RunDocuments) -> str:
+    """What training did to the logits of each target in the end; empty where it did nothing."""
+    calibration = (documents.facts.get("training") or {}).get("calibration") or {}
+    names = {"platt": "Platt's slope and intercept", "temperature": "a temperature"}
+    done = [
+        f"{target}: {names[str(how['method'])]}, fitted on validation and part of the model"
+        for target, how in calibration.items()
+        if how.get("method") in names
+    ]
+    return "; ".join(done)
+
+
 def on_split(block: Block) -> str:
     """A target's name and its split, as a sentence begins: "label, test:"."""
     return f"{block['target']}, {split_name(block['split'])}:"

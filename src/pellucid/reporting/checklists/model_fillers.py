@@ -67,7 +67,8 @@ def initial_weights(documents: RunDocuments) -> Answer | None:
         return None
     seed = plan_value(documents, "seed")
     if weights == "null":
-        return met(f"Random, from seed {seed}; no pretrained weights." if seed else "Random.")
+        own = ", each network's own from it" if _members(documents) > 1 else ""
+        return met(f"Random, from seed {seed}{own}; no pretrained weights." if seed else "Random.")
     name = PurePosixPath(weights.replace("\\", "/")).name
     return asked(f"Pretrained weights: {name}. What they were trained on, the author knows.")
 
@@ -96,7 +97,7 @@ def choice_of_model(documents: RunDocuments) -> Answer | None:
         f"Epoch {int(row['epoch'])} of {len(table)}, which had the best {metric} on "
         f"validation images ({decimal(float(row['validation_metric']))}); the test split chose "
         "nothing."
-        + (" So of each network; this is the first." if _members(documents) > 1 else "")
+        + (" So of each network; this is the first." if _is_ensemble(documents) else "")
         + _raced(documents)
     )
 
@@ -115,12 +116,20 @@ def ensemble(documents: RunDocuments) -> Answer | None:
     if not documents.was_trained_here:
         return asked(f"{TRAINED_ELSEWHERE}.")
     members = _members(documents)
-    if members == 1:
+    if members == 1 and not _is_distilled(documents):
         return met("One network; nothing was combined.")
-    made = f"{members} networks of one architecture, each trained from its own seed"
-    if (documents.facts.get("training") or {}).get("distilled"):
+    made = f"{count(members, 'network')} of one architecture, each trained from its own seed"
+    if _is_distilled(documents):
         return met(f"{made}; one more was trained to answer as their mean does, and is used alone.")
     return met(f"{made}; the mean of their logits is the answer.")
+
+
+def _is_distilled(documents: RunDocuments) -> bool:
+    return bool((documents.facts.get("training") or {}).get("distilled"))
+
+
+def _is_ensemble(documents: RunDocuments) -> bool:
+    return _members(documents) > 1 and not _is_distilled(documents)
 
 
 def _members(documents: RunDocuments) -> int:
@@ -207,4 +216,9 @@ def _length(documents: RunDocuments) -> str:
     epochs = count(len(table), "epoch") if table is not None else ""
     stopped = f"stopped because {facts['stopped_because']}" if "stopped_because" in facts else ""
     seconds = f"{float(facts['seconds']):,.0f} s" if facts.get("seconds") else ""
-    return ", ".join(part for part in (epochs, stopped, seconds) if part)
+    members = _members(documents)
+    several = f"{members} networks in all, of which the one shown had" if members > 1 else ""
+    raced = (documents.facts.get("race") or {}).get("seconds")
+    before = f"after a race of {float(raced):,.0f} s" if raced else ""
+    told = f"{several} {epochs}".strip()
+    return ", ".join(part for part in (told, stopped, seconds, before) if part)

@@ -13,6 +13,7 @@ from pellucid.reporting.checklists.group_fillers import subgroups
 from pellucid.reporting.checklists.known import (
     Block,
     all_figures,
+    calibration_of,
     figures,
     judged_blocks,
     main_blocks,
@@ -135,6 +136,9 @@ def output_and_thresholds(documents: RunDocuments) -> Answer | None:
 
 def recalibration(documents: RunDocuments) -> Answer | None:
     """How the probabilities were scaled, and on which split."""
+    done = calibration_of(documents)
+    if done:
+        return met(f"{done}; the model gives its probabilities so scaled.")
     parts = [(block, block.get("calibration") or {}) for block in main_blocks(documents)]
     scaled = [(block, held["scaling"]) for block, held in parts if held.get("scaling")]
     if not scaled:
@@ -148,6 +152,14 @@ def recalibration(documents: RunDocuments) -> Answer | None:
 
 def recalibrated(documents: RunDocuments) -> Answer | None:
     """Calibration before and after scaling."""
+    done = calibration_of(documents)
+    if done:
+        told = [
+            f"{on_split(block)} {_given(block['calibration']['before'])}"
+            for block in main_blocks(documents)
+            if (block.get("calibration") or {}).get("before")
+        ]
+        return met(f"{done}. {'; '.join(told)}." if told else f"{done}.")
     parts = [(block, block.get("calibration") or {}) for block in main_blocks(documents)]
     both = [(block, held) for block, held in parts if held.get("before") and held.get("after")]
     if not both:
@@ -249,6 +261,10 @@ def _thresholds(block: Block) -> str:
 def _chosen(point: dict[str, Any]) -> str:
     chosen = point.get("chosen_on")
     return f"chosen on {chosen}" if chosen in ("train", "validation", "test") else "set beforehand"
+
+
+def _given(figures_given: dict[str, Any]) -> str:
+    return figures({"metrics": figures_given}, ("slope", "intercept", "brier", "log_loss"))
 
 
 def _before_after(held: dict[str, Any]) -> str:

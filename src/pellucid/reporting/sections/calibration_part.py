@@ -32,7 +32,7 @@ def calibration_part(block: dict[str, Any], number: int) -> Part | None:
         return None
     parts = [
         Reliability(label, calibration[when]["bins"])
-        for when, label in (("before", "as the network gave them"), ("after", "after scaling"))
+        for when, label in (("before", "as the model gives them"), ("after", "after scaling"))
         if has_images(calibration.get(when))
     ]
     plots: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ def _describe(calibration: dict[str, Any]) -> str:
     scaling = calibration.get("scaling")
     if not scaling:
         reason = str(calibration.get("reason") or "")
-        text = "Probabilities are as the network gave them"
+        text = "Probabilities are as the model gives them"
         return f"{text}; they were not scaled: {sentence_of(reason)}" if reason else f"{text}."
     named = [
         f"{str(name).replace('_', ' ')} {decimal(float(value))}"

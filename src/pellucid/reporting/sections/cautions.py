@@ -198,7 +198,7 @@ def _about_groups(documents: RunDocuments, target: str) -> Iterator[Caution]:
 
 
 def _about_probabilities(documents: RunDocuments, target: str) -> Iterator[Caution]:
-    """Slope and level of what a user gets: as given, since nothing scales a prediction."""
+    """Slope and level of what a user gets: as the model gives it."""
     calibration = documents.main_block(target).get("calibration") or {}
     given = calibration.get("before") or {}
     slope, intercept = Estimate.of(given.get("slope")), Estimate.of(given.get("intercept"))

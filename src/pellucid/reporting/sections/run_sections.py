@@ -81,12 +81,12 @@ def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: s
     seconds = record.get("seconds") or history.get("elapsed", pd.Series([float("nan")])).max()
     members, epochs = int(record.get("members") or 1), count(len(history), "epoch")
     took = f" in {duration(float(seconds))}" if seconds == seconds else ""
-    if members == 1:
+    if members == 1 and not record.get("distilled"):
         text = f"{epochs} were trained{took}."
     elif record.get("distilled"):
         text = (
-            f"{members} networks were trained, each from its own seed, and one more learned to "
-            f"answer as their mean does{took}. The curves are that one's, of {epochs}."
+            f"{count(members, 'network')} trained, each from its own seed, and one more that learned "
+            f"to answer as they do{took}. The curves are that one's, of {epochs}."
         )
     else:
         text = (
