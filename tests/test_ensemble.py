@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from cli import pellucid
 from pellucid import pipeline
 from pellucid.bundle import load_bundle, save_bundle
 from pellucid.data.index import read_dataset
-from pellucid.errors import UsageError
+from pellucid.errors import BundleError, UsageError
 from pellucid.explanation.anatomy import anatomy
 from pellucid.explanation.attribution.grad_cam import default_layer, grad_cam
 from pellucid.explanation.faithfulness.randomisation import stage_tensors
@@ -29,6 +31,8 @@ from pellucid.explanation.layers import (
 )
 from pellucid.explanation.walk import walk
 from pellucid.network.classifier import NetworkSpec, build_classifier, join
+from pellucid.prediction import predict_logits
+from pellucid.prediction.engines import open_engine
 from pellucid.progress import Progress
 from pellucid.training import loop
 from pellucid.training.checkpoint import load_best
@@ -144,14 +148,37 @@ def test_its_walk_adds_up_to_its_logits():
     assert len(filters(bundle).weights) == 3 * len(members[0].backbone[0].conv.weight)
 
 
-def test_it_is_kept_and_loaded_as_a_bundle(tmp_path):
-    bundle, _ = joined("plain")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_is_kept_and_loaded_as_a_bundle(tmp_path, name):
+    bundle, _ = joined(name)
     save_bundle(tmp_path / "model", bundle)
     loaded = load_bundle(tmp_path / "model")
     x = images(bundle)
     with torch.no_grad():
         assert torch.equal(loaded.classifier(x), bundle.classifier(x))
     assert loaded.spec.members == 3
+
+
+def test_a_card_of_more_networks_than_there_are_weights_is_refused_at_once(tmp_path):
+    bundle, _ = joined("resnet18")
+    path = save_bundle(tmp_path / "model", bundle) / "card.json"
+    card = json.loads(path.read_text())
+    card["network"]["members"] = 64
+    path.write_text(json.dumps(card))
+    with pytest.raises(BundleError, match="too few for the network of the card"):
+        load_bundle(tmp_path / "model")
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_it_is_computed_by_other_engines_like_any_network(tmp_path, engine):
+    if find_spec(engine) is None:
+        pytest.skip(f"{engine} is not installed")
+    bundle, _ = joined("plain")
+    shape = (4, bundle.spec.channels, bundle.spec.image_size, bundle.spec.image_size)
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    found = open_engine(bundle, engine).compute(pixels)
+    expected = predict_logits(bundle.classifier, pixels, bundle.preprocessing)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_each_member_has_its_own_seed_and_its_share_of_the_time():

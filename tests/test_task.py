@@ -117,7 +117,7 @@ def test_a_message_is_rule_value_remedy() -> None:
 
 def test_every_error_is_one_of_ours_with_its_exit_code() -> None:
     classes = [thing for thing in vars(errors).values() if isinstance(thing, type)]
-    assert len(classes) == 12
+    assert len(classes) == 13
     assert all(issubclass(thing, PellucidError) for thing in classes)
     codes = {thing.__name__: thing.exit_code for thing in classes}
     assert codes.pop("CheckFailed") == CheckFailed.exit_code == 1

@@ -107,9 +107,7 @@ def _check_size(spec: NetworkSpec, task: Task, weights_path: Path) -> None:
         backbone = sum(p.numel() for p in alone.backbone.parameters())
         if 4 * spec.members * backbone > weights_path.stat().st_size:
             found = f"{spec.members} networks in {weights_path.stat().st_size:,} bytes"
-            raise BundleError(
-                "The card describes a network that its weights are too few for", found
-            )
+            raise BundleError("The weights are too few for the network of the card", found)
 
 
 def _bundle_folder(path: Path) -> Path:

@@ -52,7 +52,7 @@ class Run:
 
     @property
     def history_path(self) -> Path:
-        """Training epoch by epoch, of an ensemble its first network's, when distilled the last's."""
+        """Training by epoch; of an ensemble its first network's, when distilled the last one's."""
         return self.folder / "history.csv"
 
     @property

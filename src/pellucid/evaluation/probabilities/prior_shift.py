@@ -39,8 +39,8 @@ def complete_prevalence(
     They share it as they do in `given`. Raises `UsageError` for an unknown class, a share outside
     ]0, 1[, and shares that do not add up to 1.
 
-    >>> complete_prevalence({"b": 0.5}, ("a", "b", "c"), (0.2, 0.2, 0.6))
-    (0.125, 0.5, 0.375)
+    >>> complete_prevalence({"b": 0.5}, ("a", "b", "c"), (0.25, 0.25, 0.5))
+    (0.16666666666666666, 0.5, 0.3333333333333333)
     """
     for name, share in stated.items():
         if name not in classes:

@@ -85,8 +85,8 @@ def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: s
         text = f"{epochs} were trained{took}."
     elif record.get("distilled"):
         text = (
-            f"{count(members, 'network')} trained, each from its own seed, and one more that learned "
-            f"to answer as they do{took}. The curves are that one's, of {epochs}."
+            f"{count(members, 'network')} trained, each from its own seed, and one more that "
+            f"learned to answer as they do{took}. The curves are that one's, of {epochs}."
         )
     else:
         text = (
