@@ -32,6 +32,7 @@ CHANGES = (
     "gamma",
     "noise",
     "blur",
+    "compression",
 )
 UNITS = {
     "rotation": "± {:.3g} degrees",
@@ -45,6 +46,7 @@ UNITS = {
     "gamma": "± {:.0%}",
     "noise": "sigma up to {:.0%} of the range",
     "blur": "sigma up to {:.2g} pixels",
+    "compression": "JPEG, up to {:.0f} of 100 lost",
 }
 N_DRAWS = 16  # of which the one that changes the image most is shown
 N_TOGETHER = 7
