@@ -126,15 +126,18 @@ def judge(table: Any, task: Any) -> dict[str, float]:
     return {"auroc": float(np.mean(areas)), "log_loss": float(np.mean(losses))}
 
 
-def cases(options: argparse.Namespace, variants: Sequence[str]) -> list[Case]:
-    """Every training: a seed, a fold and a variant."""
-    reading: dict[str, Any] = {}
-    if options.patient_pattern:
-        reading["patient_pattern"] = options.patient_pattern
+def reading(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `read_dataset` that the options ask for."""
+    how: dict[str, Any] = {"patient_pattern": options.patient_pattern}
     if options.merge:
         name, _, parts = options.merge.partition("=")
-        reading["merge"] = {name: parts.split("+")}
-    data = {"data": str(options.data), "reading": reading}
+        how["merge"] = {name: parts.split("+")}
+    return how
+
+
+def cases(options: argparse.Namespace, variants: Sequence[str]) -> list[Case]:
+    """Every training: a seed, a fold and a variant."""
+    data = {"data": str(options.data), "reading": reading(options)}
     dealt = [deal(data, options.folds, seed) for seed in range(options.rounds)]
     common = {**data, "budget": options.budget}
     return [

@@ -44,6 +44,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ablation import reading
 from contest import Case, Worker, answer_cases, parse_options
 from machine import describe_machine, show
 
@@ -296,11 +297,7 @@ def _deal(source: Path, seed: int, options: argparse.Namespace, folder: Path) ->
     from pellucid.data.split import assign_splits
     from pellucid.images.preprocessing import Preprocessing
 
-    reading: dict[str, Any] = {"patient_pattern": options.patient_pattern}
-    if options.merge:
-        name, _, parts = options.merge.partition("=")
-        reading["merge"] = {name: parts.split("+")}
-    dataset = read_dataset(source, **reading)
+    dataset = read_dataset(source, **reading(options))
     cache = build_cache(dataset, Preprocessing(image_size=224, channels=1, fit="stretch"))
     linked = find_copies(cache).groups(len(dataset.table))
     dataset, _ = assign_splits(dataset, seed=seed, linked=linked)

@@ -105,6 +105,20 @@ def train(dataset, out, **request):
     return pipeline.train(dataset, out, progress=Progress(quiet=True), **UNASKED, **request)
 
 
+def interrupt_the_second(monkeypatch):
+    """Let the second training end by ctrl-C, once; the plans of all trainings are told."""
+    real, calls = loop.train, []
+
+    def interrupted(classifier, plan, *args, **kwargs):
+        calls.append(plan)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(classifier, plan, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "train", interrupted)
+    return calls
+
+
 def test_the_plan_says_what_was_measured_and_repeats_the_run(tmp_path, dataset):
     run = train(dataset, tmp_path / "run", settings=QUICK, seed=3)
     race = json.loads(run.race_path.read_text())
@@ -143,21 +157,12 @@ def test_folds_hold_training_images_only_and_no_patient_twice(tmp_path, dataset,
 
 def test_an_interrupted_race_goes_on_where_it_was(tmp_path, dataset, monkeypatch):
     whole = train(dataset, tmp_path / "whole", settings=QUICK)
-    calls = []
-    real = loop.train
-
-    def interrupted(classifier, plan, *args, **kwargs):
-        calls.append(plan.network)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(classifier, plan, *args, **kwargs)
-
-    monkeypatch.setattr(loop, "train", interrupted)
+    calls = interrupt_the_second(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(dataset, tmp_path / "run", settings=QUICK)
-    assert calls == ["plain", "resnet18"]
+    assert [plan.network for plan in calls] == ["plain", "resnet18"]
     run = train(dataset, tmp_path / "run", settings=QUICK, resume=True)
-    assert calls[2] == "resnet18"  # the first is not trained again
+    assert calls[2].network == "resnet18"  # the first is not trained again
     assert len(calls) == 2 + 1 + 2
     names = ("winner", "candidates")
     one, other = (json.loads(r.race_path.read_text()) for r in (whole, run))
@@ -233,15 +238,7 @@ def test_a_full_disk_is_not_a_lost_race(tmp_path, dataset, monkeypatch):
 def test_a_resume_without_options_keeps_what_was_asked(tmp_path, dataset, monkeypatch):
     settings = QUICK | {"dropout": 0.25, "seed": 7}
     whole = train(dataset, tmp_path / "whole", settings=settings)
-    real, calls = loop.train, []
-
-    def interrupted(classifier, plan, *args, **kwargs):
-        calls.append(plan)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(classifier, plan, *args, **kwargs)
-
-    monkeypatch.setattr(loop, "train", interrupted)
+    calls = interrupt_the_second(monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         train(dataset, tmp_path / "run", settings=settings)
     run = train(dataset, tmp_path / "run", resume=True)

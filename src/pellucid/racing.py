@@ -182,13 +182,15 @@ class _Race:
             return str(self.record.document.get("no_race", ""))
         proposed = propose(self.fingerprint, plan, self.record.asked)
         self.contenders, left_out = self._quick_enough(proposed)
-        n_folds, why_not = min(MOST_FOLDS, self._fewest_patients()), ""
+        n_folds, why_not = 0, ""
         if len(proposed) == 1:
             why_not = "the network and the image size are given, or no other is known"
         elif len(self.contenders) == 1:
             why_not = "the other plans cannot be tried in the time"
-        elif n_folds < FEWEST_FOLDS:
-            why_not = "a class has too few patients for folds"
+        else:
+            n_folds = min(MOST_FOLDS, self._fewest_patients())
+            if n_folds < FEWEST_FOLDS:
+                why_not = "a class has too few patients for folds"
         decided: Row = {"left_out": left_out, "folds": n_folds}
         if why_not:
             self.contenders = self.contenders[:1]

@@ -25,7 +25,7 @@ from pellucid.training.augmentation import Augmentation
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.rules import steps_per_epoch
 
-FOR_ORDER, FOR_AUGMENTATION, FOR_NETWORK = 0, 1, 2
+FOR_ORDER, FOR_AUGMENTATION, FOR_NETWORK, FOR_MEMBER = 0, 1, 2, 3
 Integers = npt.NDArray[np.int64]
 Batch = tuple[Tensor, Tensor]
 PIXELS_TOGETHER = 2**17

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from pellucid.training.batches import FOR_MEMBER, seed_for
 from pellucid.training.hyperparameters import Plan
 
 LEAST_SHARE = 0.02  # of the budget is left to a member, however long those before it took
@@ -27,8 +26,7 @@ def member_plan(plan: Plan, number: int, spent: float = 0.0) -> Plan:
     """
     changes: dict[str, Any] = {"members": 1, "distil": False}
     if number > 1:
-        words = np.random.SeedSequence([plan.seed, number]).generate_state(1, np.uint64)
-        changes["seed"] = int(words[0] >> np.uint64(1))
+        changes["seed"] = seed_for(plan.seed, number, 0, FOR_MEMBER)
     if plan.budget_seconds is not None:
         share = (plan.budget_seconds - spent) / (n_networks(plan) - number + 1)
         changes["budget_seconds"] = max(share, LEAST_SHARE * plan.budget_seconds)
