@@ -291,6 +291,6 @@ def _turn_epoch(state: State, row: EpochRow, plan: Plan, was_cut: bool) -> None:
     if at.epoch == plan.epochs:
         at.stopped_because = f"all {plan.epochs} epochs are done"
     elif was_cut or row.epochs_planned <= at.epoch:
-        at.stopped_because = f"the budget of {round(plan.budget_seconds, 2):g} s is used up"
+        at.stopped_because = f"the budget of {round(plan.budget_seconds or 0.0, 2):g} s is used up"
     elif is_exhausted(at.rows, plan.patience):
         at.stopped_because = f"no better validation {plan.metric} for {plan.patience} epochs"
