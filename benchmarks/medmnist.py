@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -284,7 +285,8 @@ def rows_of(
                     head = {"data": source.stem, "contestant": name, "seed": seed}
                     row = {**head, "budget": seconds, **found, **asked, "commit": _commit()}
                     print({k: _short(v) for k, v in row.items()}, file=sys.stderr, flush=True)
-                    yield {**row, "machine": describe_machine()["processor"]}
+                    cores = len(os.sched_getaffinity(0))  # that it was allowed, of the machine's
+                    yield {**row, "machine": describe_machine()["processor"], "cores": cores}
 
 
 def _deal(source: Path, seed: int, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
