@@ -14,6 +14,7 @@ from attribution_cases import make_bundle
 from cli import pellucid
 from pellucid import pipeline
 from pellucid.bundle import load_bundle, save_bundle
+from pellucid.bundle.files import sign
 from pellucid.data.index import read_dataset
 from pellucid.errors import BundleError, UsageError
 from pellucid.explanation.anatomy import anatomy
@@ -164,7 +165,7 @@ def test_a_card_of_more_networks_than_there_are_weights_is_refused_at_once(tmp_p
     path = save_bundle(tmp_path / "model", bundle) / "card.json"
     card = json.loads(path.read_text())
     card["network"]["members"] = 64
-    path.write_text(json.dumps(card))
+    path.write_text(json.dumps(sign(card)))
     with pytest.raises(BundleError, match="too few for the network of the card"):
         load_bundle(tmp_path / "model")
 

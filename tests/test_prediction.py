@@ -18,25 +18,20 @@ import torch
 import pellucid.prediction as room
 from cli import pellucid
 from explained_model import BINARY, SIDE, TWO_TARGETS, draw_image, tiny_bundle, tiny_model
-from pellucid.bundle import Bundle, load_bundle, save_bundle
+from pellucid.bundle import Bundle, artefact, load_bundle, save_bundle
+from pellucid.bundle.graph import to_graph
 from pellucid.errors import BundleError, MissingPackage, ReadError, UsageError
 from pellucid.images.preprocessing import Preprocessing, preprocess
 from pellucid.images.reading import read_image
 from pellucid.network.classifier import build_classifier
 from pellucid.network.spec import Block, NetworkSpec
-from pellucid.prediction import engines, graphs, predict, predict_logits, predict_pooled
+from pellucid.prediction import engines, predict, predict_logits, predict_pooled
 from pellucid.prediction.decoding import decode_ahead
 from pellucid.prediction.engines import open_engine
 from pellucid.task import Target, Task
 
 THREE = Task(targets=(Target(name="kind", classes=("a", "b", "c")),))
 GRAPH_ENGINES = ("onnxruntime", "openvino")
-
-
-@pytest.fixture(autouse=True)
-def _kept_graphs_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test begins with no graph kept."""
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "cache"))
 
 
 def need(package: str) -> None:
@@ -180,9 +175,14 @@ def test_without_their_packages_torch_computes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny_model(tmp_path / "model")
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "find_spec", lambda name: name == "torch")
     assert open_engine(model).name == "torch"
     assert open_engine(model, precision="bfloat16").name == "torch"
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(MissingPackage, match=r'pip install "pellucid\[serve\]"'):
+        open_engine(model)
+    with pytest.raises(MissingPackage, match=r'pip install "pellucid\[train\]"'):
+        open_engine(model, "torch")
 
 
 def test_a_bundle_in_memory_is_computed_by_torch_unless_asked() -> None:
@@ -193,12 +193,12 @@ def test_a_network_that_cannot_be_converted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need("onnxruntime")
-    model = tiny_model(tmp_path / "model")
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no such operator\nand much more")
 
     monkeypatch.setattr(torch.onnx, "export", fail)
+    model = tiny_model(tmp_path / "model")
     assert open_engine(model).name == "torch"
     with pytest.raises(UsageError, match=r"another engine than torch \(no such operator\)"):
         open_engine(model, "onnxruntime")
@@ -209,32 +209,15 @@ def test_a_graph_that_says_something_else_is_not_used(
     tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need(engine)
-    model = tiny_model(tmp_path / "model")
-    other = tiny_bundle()
+    bundle, other = tiny_bundle(), tiny_bundle()
     with torch.no_grad():
         next(iter(other.classifier.heads.values())).bias += 1  # type: ignore[operator]
-    wrong = graphs.convert(other)
-    monkeypatch.setattr(graphs, "convert", lambda bundle: wrong)
+    wrong = to_graph(other.classifier, other.preprocessing)
+    monkeypatch.setattr(artefact, "to_graph", lambda *_: wrong)
+    model = save_bundle(tmp_path / "model", bundle)
     assert open_engine(model).name == "torch"
     with pytest.raises(UsageError, match="its probabilities differ by 0"):
         open_engine(model, engine)
-
-
-@pytest.mark.parametrize("engine", GRAPH_ENGINES)
-def test_a_graph_is_converted_once_for_a_bundle(
-    tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    need(engine)
-    model = tiny_model(tmp_path / "run" / "bundle")
-    pixels = noise(tiny_bundle())
-    first = open_engine(model, engine)
-    kept = list((tmp_path / "cache" / "graphs").iterdir())
-    assert len(kept) == 1
-    monkeypatch.setattr(graphs, "convert", None)
-    for path in (model, model.parent):  # the bundle, and the run that holds it
-        again = open_engine(path, engine)
-        assert (again.name, *again[:3]) == (first.name, *first[:3])
-        np.testing.assert_array_equal(again.compute(pixels), first.compute(pixels))
 
 
 def test_a_changed_bundle_never_uses_an_older_graph(tmp_path: Path) -> None:
@@ -247,68 +230,22 @@ def test_a_changed_bundle_never_uses_an_older_graph(tmp_path: Path) -> None:
         next(iter(bundle.classifier.heads.values())).bias += 1  # type: ignore[operator]
     save_bundle(model, bundle)
     np.testing.assert_allclose(open_engine(model).compute(pixels), first + 1, atol=1e-5)
-    assert len(list((tmp_path / "cache" / "graphs").iterdir())) == 2
-    weights = model / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    with pytest.raises(BundleError, match="differ from the digest"):
+    graph = model / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(BundleError, match=r"The graph of the bundle .* differ from the digest"):
         open_engine(model)
     (model / "card.json").write_text("[]")
     with pytest.raises(BundleError, match="not the card"):
         open_engine(model)
 
 
-def test_a_damaged_graph_is_made_again(tmp_path: Path) -> None:
-    need("openvino")
-    model = tiny_model(tmp_path / "model")
-    open_engine(model)
-    (kept,) = (tmp_path / "cache" / "graphs").iterdir()
-    whole = kept.read_bytes()
-    kept.write_bytes(whole[: len(whole) // 2])
-    assert open_engine(model).name == "openvino"
-    assert len(kept.read_bytes()) == len(whole)
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    need("openvino")
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("PELLUCID_CACHE", str(tmp_path / "file"))
-    assert open_engine(tiny_model(tmp_path / "model")).name == "openvino"
-
-
-def test_kept_graphs_do_not_grow_without_bound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    need("onnxruntime")
-    monkeypatch.setattr(graphs, "_MOST_BYTES", 1)
-    folder = tmp_path / "cache" / "graphs"
-    for number, task in enumerate((BINARY, THREE)):
-        open_engine(tiny_model(tmp_path / str(number), task), "onnxruntime")
-    assert len(list(folder.iterdir())) == 1
-    assert graphs.find_kept(tmp_path / "1", "onnxruntime") is not None
-    assert graphs.find_kept(tmp_path / "0", "onnxruntime") is None
-
-
-def test_what_a_killed_process_left_half_written_goes_after_a_day(tmp_path: Path) -> None:
-    need("onnxruntime")
-    folder = tmp_path / "cache" / "graphs"
-    folder.mkdir(parents=True)
-    old, new = folder / ".a.onnx.1.2.tmp", folder / ".b.onnx.1.2.tmp"
-    for path in (old, new):
-        path.write_bytes(b"half")
-    os.utime(old, (0, 0))
-    open_engine(tiny_model(tmp_path / "model"), "onnxruntime")
-    assert (old.exists(), new.exists()) == (False, True)
-
-
-def fails_when_asked(*_: object) -> tuple[engines.Compute, str]:
+def fails_when_asked(*_: object) -> tuple[object, object, str, str]:
     """An engine that opens every graph, and cannot compute one."""
 
     def compute(_: np.ndarray) -> np.ndarray:
         raise ValueError("two images at a time only")
 
-    return compute, "float32"
+    return compute, compute, "openvino", "float32"
 
 
 def test_auto_goes_on_to_the_next_engine_when_one_cannot_compute(
@@ -321,9 +258,6 @@ def test_auto_goes_on_to_the_next_engine_when_one_cannot_compute(
     with pytest.raises(UsageError, match="two images at a time only"):
         open_engine(model, "openvino")
     assert open_engine(model).name == "onnxruntime"
-    with monkeypatch.context() as patch:
-        patch.setattr(graphs, "convert", None)
-        assert open_engine(model).name == "onnxruntime"  # kept for it
     monkeypatch.setattr(engines, "_onnxruntime", fails_when_asked)
     assert open_engine(tiny_model(tmp_path / "other", THREE)).name == "torch"
 
@@ -338,53 +272,6 @@ def test_an_exporter_that_fails_in_its_own_way_leaves_torch(
     assert open_engine(tiny_model(tmp_path / "model")).name == "torch"
 
 
-def test_a_damaged_graph_in_a_cache_that_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    need("openvino")
-    model = tiny_model(tmp_path / "model")
-    open_engine(model)
-    (kept,) = (tmp_path / "cache" / "graphs").iterdir()
-    kept.write_bytes(b"no graph")
-
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    assert open_engine(model).name == "openvino"
-
-
-def test_a_graph_belongs_to_the_engine_that_was_checked_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    need("openvino")
-    need("onnxruntime")
-    model = tiny_model(tmp_path / "model")
-    open_engine(model, "onnxruntime")
-    assert graphs.find_kept(model, "onnxruntime") is not None
-    assert graphs.find_kept(model, "openvino") is None
-    monkeypatch.setattr(graphs.metadata, "version", lambda name: "999")
-    assert graphs.find_kept(model, "onnxruntime") is None
-
-
-def test_a_bundle_inside_a_bundle_is_not_taken_for_it(tmp_path: Path) -> None:
-    need("onnxruntime")
-    outer, inner = tmp_path / "model", tmp_path / "model" / "bundle"
-    open_engine(tiny_model(inner, THREE), "onnxruntime")
-    tiny_model(outer, BINARY)
-    assert open_engine(outer, "onnxruntime").task == BINARY
-
-
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="needs another user")
-def test_a_graph_that_another_user_wrote_is_not_taken(tmp_path: Path) -> None:
-    need("onnxruntime")
-    model = tiny_model(tmp_path / "model")
-    open_engine(model, "onnxruntime")
-    (kept,) = (tmp_path / "cache" / "graphs").iterdir()
-    os.chown(kept, 12345, -1)
-    assert graphs.find_kept(model, "onnxruntime") is None
-
-
 def test_a_card_that_is_nested_too_deep_is_refused_plainly(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "model")
     (model / "card.json").write_text("[" * 200_000)
@@ -394,7 +281,7 @@ def test_a_card_that_is_nested_too_deep_is_refused_plainly(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("engine", GRAPH_ENGINES)
-def test_a_kept_graph_answers_without_torch_and_reports_to_nobody(
+def test_a_bundles_graph_answers_without_torch_and_reports_to_nobody(
     tmp_path: Path, engine: str
 ) -> None:
     need(engine)
@@ -493,6 +380,18 @@ def test_decoding_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
     assert first.pixels.shape == (2, 1, SIDE, SIDE)
     batches.close()
     assert not decoding_threads()
+
+
+def test_every_engine_gives_the_last_feature_map(tmp_path: Path) -> None:
+    bundle = make_bundle("resnet18", 64, TWO_TARGETS)
+    pixels = noise(bundle, 2)
+    expected = open_engine(bundle, "torch").engine.compute_maps(pixels)
+    assert expected[1].shape == (2, 512, 2, 2)
+    for engine in GRAPH_ENGINES:
+        need(engine)
+        logits, maps = open_engine(bundle, engine).engine.compute_maps(pixels)
+        np.testing.assert_allclose(logits, expected[0], atol=2e-3)
+        np.testing.assert_allclose(maps, expected[1], atol=2e-3)
 
 
 def test_an_interrupted_prediction_stops_its_threads_and_writes_nothing(

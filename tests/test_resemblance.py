@@ -9,13 +9,14 @@ from scipy.ndimage import gaussian_filter
 
 from decoded import decode, make_dataset
 from pellucid.auditing.copies import Copies, copy_findings, find_copies
-from pellucid.auditing.registration import normalise, reduce, register, similarity, warped
+from pellucid.auditing.registration import normalise, register, similarity, warped
 from pellucid.auditing.resemblance import SIMILAR, TOLD_UP_TO, find_candidates, find_similar
+from pellucid.images.describing import area_means
 from test_copies import cropped, tissue
 
 
 def test_a_known_crop_is_found_to_the_pixel() -> None:
-    views = reduce(normalise(gaussian_filter(tissue(6, 128), (0, 1, 1)), 6.0), 2)
+    views = area_means(normalise(gaussian_filter(tissue(6, 128), (0, 1, 1)), 6.0), 2)
     warp = np.array([[0.06, -0.03, -0.05, 0.04]] * 6, dtype=np.float32)
     moved, _ = warped(views, warp)  # what a crop shows; `register` must undo a second one
     found = register(moved, views)

@@ -6,11 +6,16 @@ Knows what of it a run keeps and what a person is told meanwhile; how weights ar
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+
 from pellucid.bundle import Bundle, save_bundle
-from pellucid.data.trained_on import fingerprint_training, save_trained_on
+from pellucid.bundle.card import INTENDED_USE, NOT_STATED, judgement, limits
+from pellucid.bundle.guard import fit_guard
+from pellucid.data.cache import data_digest
+from pellucid.data.trained_on import USED, fingerprint_training, save_trained_on
 from pellucid.evaluation.measures.metrics import validation_auroc
 from pellucid.network.classifier import Classifier, join
 from pellucid.network.summary import network_formula, summarise, summary_text
@@ -24,23 +29,6 @@ from pellucid.training.device import choose_device
 from pellucid.training.members import member_plan, n_networks
 from pellucid.training.plan import Plan
 from pellucid.training.preview import save_augmentations
-
-DRAWN = ("format", "version", "seed", "n_resamples", "confidence")
-CARRIED = (  # of a block; no image, patient or path goes with a bundle
-    "target",
-    "split",
-    "n_images",
-    "n_patients",
-    "patients_known",
-    "classes",
-    "positive",
-    "prevalence",
-    "confusion_matrix",
-    "metrics",
-    "per_class",
-    "operating_points",
-    "calibration",
-)
 
 
 def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Classifier:
@@ -141,17 +129,25 @@ def keep_bundle(
     run: Run, prepared: Prepared, classifier: Classifier, document: dict[str, Any]
 ) -> Bundle:
     """Write `bundle/`: what prediction needs, and figures without curves, images or paths."""
-    facts, dataset = run.facts, prepared.dataset
-    blocks = [{key: block[key] for key in CARRIED} for block in document["blocks"]]
+    facts, dataset, cache = run.facts, prepared.dataset, prepared.cache
     card = {
-        "dataset": {"name": dataset.name, "synthetic": dataset.synthetic},
+        "dataset": {
+            "name": dataset.name,
+            "synthetic": dataset.synthetic,
+            "digest": data_digest(cache),
+        },
         "split_digest": facts["split_digest"],
         "training": {**facts["training"], "seed": prepared.plan.seed},
         "versions": facts["versions"],
-        "evaluation": {**{key: document[key] for key in DRAWN}, "blocks": blocks},
-        "intended_use": "Research and teaching. Not a medical device.",
+        **judgement(document),
+        "licence": NOT_STATED,
+        "intended_use": INTENDED_USE,
+        "limits": limits(facts, document),
     }
-    bundle = as_bundle(prepared, classifier, card)
+    used = np.concatenate([prepared.rows(split) for split in USED])
+    patients = dataset.table["patient_id"].to_numpy(dtype=object)[used]
+    guard = fit_guard(cache.views, used, cache.facts, patients)
+    bundle = replace(as_bundle(prepared, classifier, card), guard=guard)
     save_bundle(run.bundle_path, bundle)
     save_trained_on(fingerprint_training(dataset.table), run.bundle_path)
     return bundle

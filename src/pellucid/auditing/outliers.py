@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pellucid.auditing.findings import GROUP_SIZE, Finding, found
-from pellucid.auditing.registration import Floats, reduce
 from pellucid.data.index import Dataset
 from pellucid.data.listing import count
+from pellucid.images.describing import Floats, describe_views
 
 if TYPE_CHECKING:
     from pellucid.data.cache import PixelCache
@@ -35,8 +35,6 @@ _NEIGHBOUR = 20  # so that a few strangers do not vouch for each other
 _COMPONENTS = 16
 _SPACE = 24  # dimensions in which neighbours are looked for
 _COMPARED_WITH = 20_000  # pictures; beyond, a sample stands for all
-_CHUNK = 256
-_GREYS, _DIRECTIONS, _CELLS = 16, 8, 4
 
 
 def find_outliers(dataset: Dataset, cache: PixelCache) -> Iterator[Finding]:
@@ -67,10 +65,9 @@ def find_outliers(dataset: Dataset, cache: PixelCache) -> Iterator[Finding]:
 
 def measure_oddness(views: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -> Floats:
     """How odd each of the rows of the views is, (n,), in robust deviations from what is usual."""
-    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-    described = np.concatenate([_describe(views[chunk]) for chunk in chunks])
+    described = describe_views(views, rows)
     usual = _sample(len(rows))
-    centred = described - np.median(described[usual], axis=0)
+    centred = described - np.median(described[usual], axis=0).astype(np.float32)
     bulk = centred[usual[_inner(centred[usual])]]  # a stranger must not shape what is usual
     _, spreads, directions = np.linalg.svd(bulk, full_matrices=False)
     shared = directions[:_COMPONENTS]
@@ -80,41 +77,6 @@ def measure_oddness(views: npt.NDArray[np.uint8], rows: npt.NDArray[np.int64]) -
     near = _distance_to_neighbour(space, usual)
     parts = [_deviations(np.log(np.maximum(part, 1e-12))) for part in (near, left)]
     return np.asarray(sum(parts) / 1.5, dtype=np.float32)
-
-
-def _describe(views: npt.NDArray[np.uint8]) -> Floats:
-    """Shape (16 x 16 greys), spread of greys, and directions of edges in 4 x 4 cells."""
-    grey = views.astype(np.float32) / np.float32(255)
-    n = len(grey)
-    small = reduce(grey, views.shape[1] // 16).reshape(n, -1)
-    bins = np.minimum(views.reshape(n, -1) // (256 // _GREYS), _GREYS - 1)
-    spread = np.stack([(bins == level).mean(axis=1) for level in range(_GREYS)], axis=1)
-    return np.concatenate(
-        [_unit(small - small.mean(axis=1, keepdims=True)), np.sqrt(spread), _unit(_edges(grey))],
-        axis=1,
-    ).astype(np.float32)
-
-
-def _edges(grey: Floats) -> Floats:
-    """How much edge there is in each direction and cell, (n, directions * cells * cells)."""
-    n, height, width = grey.shape
-    across, down = np.diff(grey, axis=2)[:, :-1], np.diff(grey, axis=1)[:, :, :-1]
-    strength = np.hypot(across, down)
-    direction = np.mod(np.arctan2(down, across), np.pi) * (_DIRECTIONS / np.pi)
-    side = (min(height, width) - 1) // _CELLS
-    kept = slice(None, side * _CELLS)
-    cells = [
-        np.where((direction >= k) & (direction < k + 1), strength, 0)[:, kept, kept]
-        .reshape(n, _CELLS, side, _CELLS, side)
-        .mean(axis=(2, 4))
-        .reshape(n, -1)
-        for k in range(_DIRECTIONS)
-    ]
-    return np.concatenate(cells, axis=1)
-
-
-def _unit(vectors: Floats) -> Floats:
-    return np.asarray(vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-3))
 
 
 def _sample(n: int) -> npt.NDArray[np.int64]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
-Floats = npt.NDArray[np.float32]
+from pellucid.images.describing import Floats, area_means
 
 MOST = 0.16  # of the half side: a crop of 6 % on both sides scales by 1 / 0.88
 _NOISE_FLOOR = 4.0  # grey levels; flatter places are left flat instead of blown up
@@ -36,13 +36,6 @@ def normalise(views: npt.NDArray[np.generic], sigma: float) -> Floats:
     return np.asarray(difference / spread, dtype=np.float32)
 
 
-def reduce(views: Floats, factor: int) -> Floats:
-    """Area means of `factor` x `factor` pixels."""
-    n, height, width = views.shape
-    shape = (n, height // factor, factor, width // factor, factor)
-    return np.asarray(views.reshape(shape).mean(axis=(2, 4)), dtype=np.float32)
-
-
 def register(first: Floats, second: Floats, warp: Floats | None = None) -> Floats:
     """Scale and shift along x and y, (n, 4), that lay each `second` over its `first`.
 
@@ -52,7 +45,7 @@ def register(first: Floats, second: Floats, warp: Floats | None = None) -> Float
     sides = [size for size in _STEPS if size <= side and (warp is None or size == side)]
     warp = np.zeros((len(first), 4), np.float32) if warp is None else warp
     for size in sides:
-        fixed, moving = reduce(first, side // size), reduce(second, side // size)
+        fixed, moving = area_means(first, side // size), area_means(second, side // size)
         for _ in range(_STEPS[size]):
             warp = _descend(fixed, moving, warp)
     return warp

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.auditing.registration import Floats, normalise, reduce, register, similarity, warped
+from pellucid.auditing.registration import normalise, register, similarity, warped
+from pellucid.images.describing import Floats, area_means
 
 Views = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -136,7 +137,7 @@ def sketch(views: Views, rows: Rows) -> Sketches:
     for start in range(0, len(rows), _CHUNK):
         block = views[rows[start : start + _CHUNK]]
         raw.append(_raw_queries(block))
-        coarse.append(reduce(normalise(block, 6.0), block.shape[1] // _COARSE_SIDE))
+        coarse.append(area_means(normalise(block, 6.0), block.shape[1] // _COARSE_SIDE))
         keys.append(_keys(block))
     queries = _whitened(np.concatenate(raw, axis=1))
     return Sketches(queries, np.concatenate(coarse).astype(np.float16), np.concatenate(keys))
@@ -184,10 +185,10 @@ def _build_index(vectors: Floats) -> Any:
 
 def _raw_queries(views: Views) -> Floats:
     """16 x 16 numbers of each picture and of its inner part, (2, n, 256), mean 0 and length 1."""
-    small = reduce(views.astype(np.float32), views.shape[1] // _COARSE_SIDE)
+    small = area_means(views.astype(np.float32), views.shape[1] // _COARSE_SIDE)
     inner = np.tile(np.array([_CROP, 0, _CROP, 0], dtype=np.float32), (len(small), 1))
     parts = [small, warped(small, inner)[0]]
-    flat = np.stack([normalise(reduce(part, 2), 3.0).reshape(len(part), -1) for part in parts])
+    flat = np.stack([normalise(area_means(part, 2), 3.0).reshape(len(part), -1) for part in parts])
     flat -= flat.mean(axis=-1, keepdims=True)
     return _unit(flat)
 
@@ -230,4 +231,4 @@ def _look_closely(views: Views, rows: Rows, pairs: Rows, warp: Floats) -> Floats
 
 
 def _close(views: Views, rows: Rows) -> Floats:
-    return reduce(normalise(views[rows], 6.0), 2)
+    return area_means(normalise(views[rows], 6.0), 2)

@@ -106,6 +106,12 @@ def cache_key(dataset: Dataset, preprocessing: Preprocessing) -> str:
     return digest.hexdigest()[:32]
 
 
+def data_digest(cache: PixelCache) -> str:
+    """A name for the pictures themselves, whatever their files, names and order: 64 digits."""
+    digests = cache.facts["pixel_digest"].fillna("").astype(str).sort_values()
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
 def check_readable(
     cache: PixelCache, dataset: Dataset, *, strict: bool = False, limit: float = 0.01
 ) -> None:

@@ -5,6 +5,7 @@ Nothing is ever unpickled. Knows arrays; it does not know the labels that stand 
 
 from __future__ import annotations
 
+import os
 import threading
 import zipfile
 from collections import OrderedDict
@@ -35,10 +36,12 @@ _BLOCKS_KEPT = 4  # decoding threads stay close together, so a few blocks serve 
 _COLOURS = (1, 2, 3, 4)
 
 
-def read_npy(path: Path, name: str, asked: Asked) -> Image:
-    """Read (row, column), (row, column, channel) or the frame of a stack (frame first)."""
-    with path.open("rb") as file:
-        shape, _ = _header(name, file)
+def read_npy(file: BinaryIO, name: str, asked: Asked) -> Image:
+    """Read (row, column), (row, column, channel) or the frame of a stack (frame first).
+
+    Of a stack nothing but the frame is read.
+    """
+    shape, fortran, dtype = _header(name, file)
     stacked = len(shape) == 4 or (len(shape) == 3 and shape[-1] not in _COLOURS)
     if len(shape) == 3 and stacked and shape[0] in (3, 4):
         raise ReadError(
@@ -46,12 +49,17 @@ def read_npy(path: Path, name: str, asked: Asked) -> Image:
             f"the shape {shape}, which could be channels or frames",
             "Move the channels last, or save one file a frame.",
         )
+    if fortran and stacked:
+        raise ReadError(f"{name}: a stack is saved row by row", "column by column (Fortran order)")
     frames = shape[0] if stacked else 1
     check_frame(name, asked.frame, frames)
-    _check_picture(name, shape[1:] if stacked else shape, asked.max_pixels)
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    picture = array[asked.frame] if stacked else array
-    return _image(name, np.asarray(picture), ("NPY", frames), asked)
+    of_one = shape[1:] if stacked else shape
+    _check_picture(name, of_one, asked.max_pixels)
+    n_bytes = int(np.prod(of_one)) * dtype.itemsize
+    file.seek(n_bytes * asked.frame, os.SEEK_CUR)
+    stored = np.frombuffer(file.read(n_bytes), dtype)
+    picture = stored.reshape(of_one, order="F" if fortran else "C")
+    return _image(name, picture, ("NPY", frames), asked)
 
 
 def read_npz(path: Path, name: str, array_name: str, asked: Asked) -> Image:
@@ -63,13 +71,12 @@ def read_npz(path: Path, name: str, array_name: str, asked: Asked) -> Image:
     return _image(name, rows.row(asked.frame), ("NPZ", rows.shape[0]), asked)
 
 
-def _header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns stand together (Fortran order), and the kind of number."""
     shape, fortran, dtype = _read_header(file)
     if dtype.hasobject:
         raise ReadError(f"{name}: an array holds numbers", "Python objects, which are never loaded")
-    if fortran and len(shape) == 4:
-        raise ReadError(f"{name}: a stack is saved row by row", "column by column (Fortran order)")
-    return shape, dtype
+    return shape, fortran, dtype
 
 
 def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -114,7 +121,10 @@ class _Rows:
         self._lock = threading.Lock()
         self._blocks: OrderedDict[int, Array] = OrderedDict()
         self._start()
-        self.shape, self.dtype = _header(name, self._file)
+        self.shape, fortran, self.dtype = _header(name, self._file)
+        if fortran:
+            rule = f"{name}: a stack is saved row by row"
+            raise ReadError(rule, "column by column (Fortran order)")
         self._row_bytes = max(1, int(np.prod(self.shape[1:])) * self.dtype.itemsize)
         self._rows_per_block = max(1, _BLOCK_BYTES // self._row_bytes)
 

@@ -6,7 +6,9 @@ labels, and nothing of how the pixels are used.
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +16,7 @@ from pellucid.errors import ReadError
 from pellucid.images.image import MAX_PIXELS, Asked, Image, check_frame, quiet_decoders
 from pellucid.images.windows import parse_window
 
-__all__ = ["MAX_PIXELS", "Image", "read_image", "split_archive_path"]
+__all__ = ["MAX_PIXELS", "Image", "read_image", "read_image_bytes", "split_archive_path"]
 
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -67,9 +69,54 @@ def read_image(
     asked = Asked(frame, max_pixels, parse_window(window))
     file_path, array_name = split_archive_path(name)
     _check_file(file_path, name)
+
+    def look() -> Image:
+        with file_path.open("rb") as file:
+            kind = _kind(file)
+            if kind == "NIfTI":
+                from pellucid.images.nifti import read_nifti
+
+                return read_nifti(file_path, name, array_name, asked)
+            if array_name or kind == "ZIP":
+                return _read_archive(file_path, name, kind, (array_name, asked))
+            return _read_one(file, name, kind, asked)
+
+    return _plainly(look, name, lambda: file_path.open("rb"))
+
+
+def read_image_bytes(
+    data: bytes,
+    name: str = "image",
+    frame: int = 0,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    window: str | None = None,
+) -> Image:
+    """Read one picture from memory, as a server gets it: what `read_image` does, but no file.
+
+    `name` stands in error messages. Volumes and archives, which hold many pictures, are refused.
+    Raises `ReadError`.
+    """
+    asked = Asked(frame, max_pixels, parse_window(window))
+    if not data:
+        raise ReadError(f"{name}: an image is a file", "an empty one (0 bytes)", "Send it again.")
+
+    def look() -> Image:
+        file = io.BytesIO(data)
+        kind = _kind(file)
+        if kind in ("NIfTI", "ZIP"):
+            found = "a volume or an archive of many" if kind == "NIfTI" else "an archive of many"
+            raise ReadError(f"{name}: one file is one picture", found, "Send the pictures alone.")
+        return _read_one(file, name, kind, asked)
+
+    return _plainly(look, name, lambda: io.BytesIO(data))
+
+
+def _plainly(look: Callable[[], Image], name: str, reopen: Callable[[], BinaryIO]) -> Image:
+    """What a reader gives; whatever a decoder raises becomes one plain `ReadError`."""
     try:
         with quiet_decoders():
-            return _read(file_path, name, array_name, asked)
+            return look()
     except (ReadError, ImportError, NameError):  # a package or our own word missing: not the file
         raise
     except PermissionError:
@@ -77,7 +124,8 @@ def read_image(
     except MemoryError:
         raise ReadError(f"{name}: a picture must fit into the memory", "too large a one") from None
     except Exception as error:  # decoders of damaged files raise anything
-        raise _not_decoded(file_path, name) from error
+        with reopen() as file:
+            raise _not_decoded(file, name) from error
 
 
 def split_archive_path(name: str) -> tuple[Path, str]:
@@ -110,33 +158,26 @@ def _check_file(path: Path, name: str) -> None:
     raise ReadError(rule, found, "Check the path.")
 
 
-def _read(path: Path, name: str, array_name: str, asked: Asked) -> Image:
-    with path.open("rb") as file:
-        kind = _kind(file)
-        if kind == "NIfTI":
-            from pellucid.images.nifti import read_nifti
+def _read_one(file: BinaryIO, name: str, kind: str, asked: Asked) -> Image:
+    """The picture of an open file that holds pictures alone."""
+    if kind in ("PNG", "JPEG", "BMP"):
+        from pellucid.images.rasters import read_raster
 
-            return read_nifti(path, name, array_name, asked)
-        if array_name or kind == "ZIP":
-            return _read_archive(path, name, kind, (array_name, asked))
-        if kind in ("PNG", "JPEG", "BMP"):
-            from pellucid.images.rasters import read_raster
+        check_frame(name, asked.frame, 1)
+        return read_raster(file, name, kind, asked)
+    if kind == "TIFF":
+        from pellucid.images.tiff import read_tiff
 
-            check_frame(name, asked.frame, 1)
-            return read_raster(file, name, kind, asked)
-        if kind == "TIFF":
-            from pellucid.images.tiff import read_tiff
+        return read_tiff(file, name, asked)
+    if kind == "NPY":
+        from pellucid.images.arrays import read_npy
 
-            return read_tiff(file, name, asked)
-        if kind == "NPY":
-            from pellucid.images.arrays import read_npy
+        return read_npy(file, name, asked)
+    if kind == "DICOM":
+        from pellucid.images.dicom import read_dicom
 
-            return read_npy(path, name, asked)
-        if kind == "DICOM":
-            from pellucid.images.dicom import read_dicom
-
-            return read_dicom(file, name, asked)
-        raise ReadError(f"{name}: an image is {_KNOWN}", kind, "Convert it, or leave it out.")
+        return read_dicom(file, name, asked)
+    raise ReadError(f"{name}: an image is {_KNOWN}", kind, "Convert it, or leave it out.")
 
 
 def _read_archive(path: Path, name: str, kind: str, wanted: tuple[str, Asked]) -> Image:
@@ -184,12 +225,11 @@ def looks_like_dicom(head: bytes) -> bool:
     return (vr.isalpha() and vr.isupper()) or implicit_length < 1024
 
 
-def _not_decoded(path: Path, name: str) -> ReadError:
+def _not_decoded(file: BinaryIO, name: str) -> ReadError:
     """The plain reason for a file whose decoder gave up; the decoder's own words stay inside."""
-    with path.open("rb") as file:
-        kind = _kind(file)
-        file.seek(max(0, path.stat().st_size - 64))
-        tail = file.read()
+    kind = _kind(file)
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 64))
+    tail = file.read()
     found = f"a damaged {kind} file"
     if kind in _END_MARKS and _END_MARKS[kind] not in tail:
         found = f"a {kind} file that ends too early"

@@ -59,10 +59,14 @@ class Classifier(nn.Module):
         features: Tensor = self.backbone(x)
         return features
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, task.n_logits): each target's block, side by side."""
-        pooled = self.dropout(self.pooling(self.features(x)))
+    def judge(self, features: Tensor) -> Tensor:
+        """Logits (n, task.n_logits) of a feature map: each target's block, side by side."""
+        pooled = self.dropout(self.pooling(features))
         return torch.cat([head(pooled) for head in self.heads.values()], dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, task.n_logits) of images."""
+        return self.judge(self.features(x))
 
 
 def build_classifier(

@@ -59,14 +59,26 @@ def predict_pooled(
     return np.asarray(torch.cat(blocks).float().numpy())
 
 
+@torch.inference_mode()
+def predict_maps(
+    classifier: Classifier, pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Logits (n, task.n_logits) and the feature map before pooling (n, n_features, h, w).
+
+    For few images: they go through the network together.
+    """
+    classifier.eval()
+    maps = classifier.features(_batch(pixels, preprocessing))
+    return classifier.judge(maps).float().numpy(), maps.float().contiguous().numpy()
+
+
 def in_bfloat16(classifier: Classifier) -> Callable[[torch.Tensor], torch.Tensor]:
     """The classifier with its backbone in bfloat16; pooling and heads stay in float32."""
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             features = classifier.features(x)
-        pooled = classifier.pooling(features.float())
-        return torch.cat([head(pooled) for head in classifier.heads.values()], dim=1)
+        return classifier.judge(features.float())
 
     return forward
 

@@ -1,10 +1,10 @@
 """Who computes the logits: torch, onnxruntime or OpenVINO, chosen and opened.
 
 An engine is a function from uint8 pixels (n, channel, row, column) to float32 logits
-(n, task.n_logits). OpenVINO and onnxruntime compute a graph (`graphs.py`), torch the classifier
-itself. All give the same probabilities to 1e-3 in float32, and a new graph is not trusted before it
-has shown that. Both packages report their use over the network by default; here neither does. Knows
-no files of images.
+(n, task.n_logits). OpenVINO and onnxruntime compute the bundle's graph, torch the classifier
+itself. All give the same probabilities to 1e-3 in float32, and a graph is not trusted before it
+has answered the card's images of noise as torch did. Both packages report their use over the
+network by default; here neither does. Knows no files of images.
 """
 
 from __future__ import annotations
@@ -13,26 +13,38 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pellucid.errors import MissingPackage, UsageError, did_you_mean
+from pellucid.bundle import files
+from pellucid.bundle.card import read_preprocessing, read_task
+from pellucid.bundle.files import BundleFiles, open_files
+from pellucid.bundle.graph import (
+    LOGITS,
+    MAPS,
+    PIXELS,
+    cannot_convert,
+    probe,
+    probe_pixels,
+    reason_of,
+    to_graph,
+)
+from pellucid.bundle.guard import Guard
+from pellucid.errors import BundleError, MissingPackage, UsageError, did_you_mean
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.outputs import probabilities_from_logits
-from pellucid.prediction import graphs
 from pellucid.task import Task
 
 if TYPE_CHECKING:
     from pellucid.bundle import Bundle
 
 Pixels = npt.NDArray[np.uint8]
-Logits = npt.NDArray[np.float32]
-Compute = Callable[[Pixels], Logits]
+Floats = npt.NDArray[np.float32]
+Compute = Callable[[Pixels], Floats]
+ComputeMaps = Callable[[Pixels], tuple[Floats, Floats]]
 
 ENGINES = ("auto", "torch", "onnxruntime", "openvino")
 PRECISIONS = ("float32", "bfloat16")
@@ -43,19 +55,45 @@ _GRAPH_ENGINES = {
 }  # preferred first
 
 
-class OpenedModel(NamedTuple):
-    """A model ready to compute: what it answers, what it wants, and who computes in what numbers.
+class Engine(NamedTuple):
+    """Functions from pixels to logits, and to logits with the feature map before pooling.
 
-    `card` is the bundle's. `precision` is what the engine really uses: a processor without bfloat16
-    computes in float32.
+    `precision` is what is really used: a processor without bfloat16 computes in float32.
+    """
+
+    compute: Compute
+    compute_maps: ComputeMaps
+    name: str
+    precision: str
+
+
+class OpenedModel(NamedTuple):
+    """A model ready to compute: what it answers, what it wants, who computes, what is like it.
+
+    `card` is the bundle's, `source` the bundle in memory or its files.
     """
 
     task: Task
     preprocessing: Preprocessing
     card: dict[str, Any]
-    compute: Compute
-    name: str
-    precision: str
+    guard: Guard | None
+    source: Bundle | BundleFiles
+    engine: Engine
+
+    @property
+    def compute(self) -> Compute:
+        """From uint8 pixels (n, channel, row, column) to logits (n, task.n_logits)."""
+        return self.engine.compute
+
+    @property
+    def name(self) -> str:
+        """Who computes."""
+        return self.engine.name
+
+    @property
+    def precision(self) -> str:
+        """In what numbers."""
+        return self.engine.precision
 
 
 def open_engine(
@@ -64,23 +102,30 @@ def open_engine(
     """Open a bundle, or the bundle or run at a path, with the engine asked for.
 
     "auto" takes, for a path, the first of OpenVINO, onnxruntime and torch that is installed and can
-    compute the network. The first use of a path converts its network, which takes a second where
-    loading torch takes several; later ones find the graph kept and load no torch. A bundle in
-    memory has torch loaded already, so "auto" computes it with torch. Raises `UsageError`, and
-    `MissingPackage` for an engine that is not installed.
+    compute the network: a bundle holds its graph, so that none of it loads torch. A bundle in
+    memory has torch loaded already, so "auto" computes it with torch. Raises `UsageError`,
+    `BundleError`, and `MissingPackage` for an engine that is not installed.
     """
     names = _engines_for(engine, precision)
     if not isinstance(model, str | os.PathLike):
         return _open_bundle(model, names[-1], precision)
-    path = Path(model)
-    for name in names:
-        if opened := _open_kept(path, name, precision):
-            return opened
-    bundle = _load(path)
-    for name in names[:-1]:
-        with suppress(UsageError):
-            return _open_bundle(bundle, name, precision, keep=True)
-    return _open_bundle(bundle, names[-1], precision, keep=True)
+    opened = open_files(model)
+    parts = read_task(opened), read_preprocessing(opened), opened.card
+    guard = Guard.load(opened) if opened.has(files.GUARD) else None
+    refused: UsageError | None = None
+    for name in names if opened.has(files.GRAPH) else ():
+        if name == "torch":
+            break
+        try:
+            graph = opened.read(files.GRAPH)
+            return OpenedModel(*parts, guard, opened, _open_graph(graph, name, parts, precision))
+        except UsageError as error:
+            refused = error
+    if refused is not None and names[-1] != "torch":
+        raise refused
+    if find_spec("torch") is None:
+        raise refused or _needs_an_engine(opened)
+    return _open_bundle(_load(opened), names[-1], precision)
 
 
 def _engines_for(engine: str, precision: str) -> list[str]:
@@ -92,8 +137,9 @@ def _engines_for(engine: str, precision: str) -> list[str]:
     able = _GRAPH_ENGINES[precision]
     if engine == "auto":
         return [*(name for name in able if find_spec(name)), "torch"]
-    if engine != "torch" and find_spec(engine) is None:
-        remedy = 'Install it: pip install "pellucid[onnx]"'
+    if find_spec(engine) is None:
+        extra = "train" if engine == "torch" else "onnx"
+        remedy = f'Install it: pip install "pellucid[{extra}]"'
         raise MissingPackage(f"The engine {engine} needs the package {engine}", "", remedy)
     if engine not in (*able, "torch"):
         remedy = f"Ask for {able[0]} or torch, or leave the precision out."
@@ -101,73 +147,76 @@ def _engines_for(engine: str, precision: str) -> list[str]:
     return [engine]
 
 
-def _open_kept(path: Path, name: str, precision: str) -> OpenedModel | None:
-    """The graph that was kept of this bundle for an engine; one that it cannot open is dropped."""
-    kept = None if name == "torch" else graphs.find_kept(path, name)
-    if kept is None:
-        return None
-    try:
-        opened = _open_graph(kept.graph, name, precision)
-    except UsageError:
-        with suppress(OSError):  # a cache that cannot be written
-            kept.place.unlink()
-        return None
-    return OpenedModel(kept.task, kept.preprocessing, kept.card, *opened)
+def _needs_an_engine(opened: BundleFiles) -> MissingPackage:
+    """Why a model cannot be computed here."""
+    if opened.has(files.GRAPH):
+        rule = "A model is computed by onnxruntime, OpenVINO or torch; none of them is installed"
+        return MissingPackage(rule, remedy='Install one: pip install "pellucid[serve]"')
+    rule = f"The bundle {opened.place} holds no graph, so only torch can compute it"
+    return MissingPackage(rule, remedy='Install it: pip install "pellucid[train]"')
 
 
-def _load(path: Path) -> Bundle:
-    from pellucid.bundle import load_bundle
+def _load(opened: BundleFiles) -> Bundle:
+    from pellucid.bundle.artefact import load_from
 
-    return load_bundle(path)
+    return load_from(opened)
 
 
-def _open_bundle(bundle: Bundle, name: str, precision: str, *, keep: bool = False) -> OpenedModel:
-    """A loaded bundle in an engine; a new graph shows that it says the same before it is used."""
+def _open_bundle(bundle: Bundle, name: str, precision: str) -> OpenedModel:
+    """A bundle by torch, or its network as a graph that is made now."""
     parts = bundle.task, bundle.preprocessing, bundle.card
     if name == "torch":
-        return OpenedModel(*parts, _torch(bundle, precision), "torch", precision)
-    graph = graphs.convert(bundle)
-    opened = _open_graph(graph, name, "float32")
-    _check_same(bundle, opened[0], name)
-    if precision != "float32":
-        opened = _open_graph(graph, name, precision)
-    if keep:
-        graphs.keep(bundle, name, graph)
-    return OpenedModel(*parts, *opened)
+        computed = _torch(bundle, precision)
+    else:
+        graph = to_graph(bundle.classifier, bundle.preprocessing)
+        card = {**bundle.card, "probe": probe(bundle.classifier, bundle.preprocessing)}
+        computed = _open_graph(graph, name, (*parts[:2], card), precision)
+    return OpenedModel(*parts, bundle.guard, bundle, computed)
 
 
-def _check_same(bundle: Bundle, compute: Compute, name: str) -> None:
-    """Refuse a graph that gives other probabilities than torch for three images of noise."""
-    from pellucid.prediction.eager import predict_logits
+def _open_graph(
+    graph: bytes,
+    name: str,
+    parts: tuple[Task, Preprocessing, dict[str, Any]],
+    precision: str,
+) -> Engine:
+    """A graph's engine once it has shown in float32 that it answers as torch did.
 
-    side, channels = bundle.preprocessing.image_size, bundle.preprocessing.channels
-    noise = np.random.default_rng(0).integers(0, 256, (3, channels, side, side), dtype=np.uint8)
-    ours = predict_logits(bundle.classifier, noise, bundle.preprocessing)
+    Raises `UsageError` where the engine cannot compute it, or computes something else.
+    """
+    task, preprocessing, card = parts
+    make = _openvino if name == "openvino" else _onnxruntime
+    network = str((card.get("network") or {}).get("name", "network"))
     try:
-        theirs = compute(noise)
+        computed = Engine(*make(graph, "float32"))
+        answered = computed.compute(probe_pixels(preprocessing))
+        _check_same(task, card, answered, name, network)
+        return computed if precision == "float32" else Engine(*make(graph, precision))
+    except (UsageError, BundleError):
+        raise
     except Exception as error:  # each engine raises its own kinds
-        raise graphs.cannot_convert(bundle.spec.name, graphs.reason_of(error)) from error
-    for target in bundle.task.targets:
-        part = bundle.task.slices()[target.name]
-        pair = [probabilities_from_logits(logits[:, part], target) for logits in (ours, theirs)]
+        reason = reason_of(error)
+        raise UsageError(f"{name} cannot compute this network ({reason})") from error
+
+
+def _check_same(
+    task: Task, card: dict[str, Any], answered: Floats, name: str, network: str
+) -> None:
+    """Refuse a graph that gives other probabilities than torch gave for the images of noise."""
+    try:
+        expected = np.array(card["probe"]["logits"], dtype=np.float32)
+        expected = expected.reshape(len(answered), task.n_logits)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError("A card with a graph tells what it answers for its probe") from error
+    for target in task.targets:
+        part = task.slices()[target.name]
+        pair = [probabilities_from_logits(z[:, part], target) for z in (expected, answered)]
         gap = float(np.abs(pair[0] - pair[1]).max())
         if not gap <= TOLERANCE:
-            reason = f"in {name} its probabilities differ by {gap:.2g}"
-            raise graphs.cannot_convert(bundle.spec.name, reason)
+            raise cannot_convert(network, f"in {name} its probabilities differ by {gap:.2g}")
 
 
-def _open_graph(graph: bytes, name: str, precision: str) -> tuple[Compute, str, str]:
-    """Function, name and precision of a graph's engine; `UsageError` where it cannot compute it."""
-    try:
-        opened = _openvino(graph, precision) if name == "openvino" else _onnxruntime(graph)
-    except Exception as error:  # each engine raises its own kinds
-        reason = graphs.reason_of(error)
-        raise UsageError(f"{name} cannot compute this network ({reason})") from error
-    compute, used = opened
-    return compute, name, used
-
-
-def _openvino(graph: bytes, precision: str) -> tuple[Compute, str]:
+def _openvino(graph: bytes, precision: str) -> tuple[Compute, ComputeMaps, str, str]:
     # Its import reports itself to its makers, with an id of the user; without this package it
     # does not (openvino.tools.ovc.telemetry_utils).
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -182,25 +231,35 @@ def _openvino(graph: bytes, precision: str) -> tuple[Compute, str]:
     # the model: ctrl-C in that thread would then end Python without a word. So the main thread,
     # which takes the signals, never calls it.
     thread = ThreadPoolExecutor(1, "openvino")
+    requests: dict[tuple[str, ...], Any] = {}
 
-    def compile_here() -> tuple[Any, str]:
+    def compile_for(wanted: tuple[str, ...]) -> str:
         core = openvino.Core()
-        compiled = core.compile_model(core.read_model(graph), "CPU", hints)
-        used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        return compiled.create_infer_request(), str(used)
+        whole = core.read_model(graph)
+        # an output that nobody wants would keep its layer from being fused with the next
+        model = openvino.Model([whole.output(name) for name in wanted], whole.get_parameters())
+        compiled = core.compile_model(model, "CPU", hints)
+        requests[wanted] = compiled.create_infer_request()
+        return str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
 
-    request, used = thread.submit(compile_here).result()
+    def infer(pixels: Pixels, wanted: tuple[str, ...]) -> list[Floats]:
+        if wanted not in requests:
+            compile_for(wanted)
+        found = requests[wanted].infer([np.ascontiguousarray(pixels)], share_inputs=True)
+        return [np.array(found[number]) for number in range(len(wanted))]
 
-    def infer(pixels: Pixels) -> Logits:
-        return np.array(request.infer([np.ascontiguousarray(pixels)], share_inputs=True)[0])
+    def compute(pixels: Pixels) -> Floats:
+        return thread.submit(infer, pixels, (LOGITS,)).result()[0]
 
-    def compute(pixels: Pixels) -> Logits:
-        return thread.submit(infer, pixels).result()
+    def compute_maps(pixels: Pixels) -> tuple[Floats, Floats]:
+        logits, maps = thread.submit(infer, pixels, (LOGITS, MAPS)).result()
+        return logits, maps
 
-    return compute, "bfloat16" if used == "bf16" else "float32"
+    used = thread.submit(compile_for, (LOGITS,)).result()
+    return compute, compute_maps, "openvino", "bfloat16" if used == "bf16" else "float32"
 
 
-def _onnxruntime(graph: bytes) -> tuple[Compute, str]:
+def _onnxruntime(graph: bytes, precision: str) -> tuple[Compute, ComputeMaps, str, str]:
     # Its import writes an id of the user and reports to its makers unless told so (Privacy.md).
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # type: ignore[import-untyped]  # it ships no types
@@ -210,26 +269,37 @@ def _onnxruntime(graph: bytes) -> tuple[Compute, str]:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
-    def compute(pixels: Pixels) -> Logits:
-        return np.asarray(session.run([graphs.LOGITS], {graphs.PIXELS: pixels})[0])
+    def compute(pixels: Pixels) -> Floats:
+        return np.asarray(session.run([LOGITS], {PIXELS: pixels})[0])
 
-    return compute, "float32"
+    def compute_maps(pixels: Pixels) -> tuple[Floats, Floats]:
+        logits, maps = session.run([LOGITS, MAPS], {PIXELS: pixels})
+        return np.asarray(logits), np.asarray(maps)
+
+    return compute, compute_maps, "onnxruntime", precision
 
 
-def _torch(bundle: Bundle, precision: str) -> Compute:
+def _torch(bundle: Bundle, precision: str) -> Engine:
     """The classifier itself, a copy with its weights laid out as they are used."""
     from copy import deepcopy
 
     import torch
 
-    from pellucid.prediction.eager import in_bfloat16, predict_logits
+    from pellucid.prediction.eager import in_bfloat16, predict_logits, predict_maps
 
     classifier = deepcopy(bundle.classifier).eval().to(memory_format=torch.channels_last)
     preprocessing = bundle.preprocessing
-    if precision == "float32":
-        return lambda pixels: predict_logits(classifier, pixels, preprocessing)
-    for module in classifier.backbone.modules():
-        if type(module) is torch.nn.Conv2d:
-            module.to(torch.bfloat16)  # else autocast would do it again for every batch
-    forward = in_bfloat16(classifier)
-    return lambda pixels: predict_logits(classifier, pixels, preprocessing, forward=forward)
+    forward = None
+    if precision != "float32":
+        for module in classifier.backbone.modules():
+            if type(module) is torch.nn.Conv2d:
+                module.to(torch.bfloat16)  # else autocast would do it again for every batch
+        forward = in_bfloat16(classifier)
+
+    def compute(pixels: Pixels) -> Floats:
+        return predict_logits(classifier, pixels, preprocessing, forward=forward)
+
+    def compute_maps(pixels: Pixels) -> tuple[Floats, Floats]:
+        return predict_maps(bundle.classifier, pixels, preprocessing)
+
+    return Engine(compute, compute_maps, "torch", precision)

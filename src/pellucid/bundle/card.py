@@ -1,0 +1,126 @@
+"""The card: what a bundle says of itself, and the part of it that a run's judgement writes.
+
+Thresholds and prediction sets stand in it by target, so that whoever uses a bundle decides as the
+report says, and finds no other number. Knows documents; it does not know weights or pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pellucid.errors import BundleError, PellucidError
+from pellucid.images.preprocessing import Preprocessing
+from pellucid.task import Task
+
+if TYPE_CHECKING:
+    from pellucid.bundle.files import BundleFiles
+
+INTENDED_USE = "Research and teaching. Not a medical device."
+NOT_STATED = "not stated"
+DRAWN = ("format", "version", "seed", "n_resamples", "confidence")
+CARRIED = (  # of a block; no image, patient or path goes with a bundle
+    "target",
+    "split",
+    "n_images",
+    "n_patients",
+    "patients_known",
+    "classes",
+    "positive",
+    "prevalence",
+    "confusion_matrix",
+    "metrics",
+    "per_class",
+    "operating_points",
+    "calibration",
+)
+_POINT = ("name", "threshold", "wanted", "chosen_on", "reason")
+_SET = ("promised", "method", "threshold", "fitted_on", "n_calibration", "reason")
+
+
+def read_task(opened: BundleFiles) -> Task:
+    """What is asked of the classifier; raises `BundleError`."""
+    task: Task = _read(opened, "task", Task)
+    return task
+
+
+def read_preprocessing(opened: BundleFiles) -> Preprocessing:
+    """What is done to every image; raises `BundleError`."""
+    preprocessing: Preprocessing = _read(opened, "preprocessing", Preprocessing)
+    return preprocessing
+
+
+def _read(opened: BundleFiles, name: str, model: Any) -> Any:
+    try:
+        return model.model_validate(opened.card[name])
+    except (PellucidError, KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BundleError(f"The bundle {opened.place} is damaged ({name}: {reason})") from error
+
+
+def judgement(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card says of how good the classifier is, from the document of `evaluation.json`."""
+    blocks = document["blocks"]
+    evaluation = {
+        **{key: document[key] for key in DRAWN},
+        "blocks": [{key: block[key] for key in CARRIED} for block in blocks],
+    }
+    return {
+        "evaluation": evaluation,
+        "operating_points": _points(blocks),
+        "prediction_sets": _sets(blocks),
+    }
+
+
+def _points(blocks: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Each target's thresholds, those that were reached."""
+    return {
+        block["target"]: [
+            {key: point.get(key) for key in _POINT}
+            for point in block["operating_points"]
+            if point["threshold"] is not None
+        ]
+        for block in blocks
+    }
+
+
+def _sets(blocks: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Each target's thresholds of prediction sets, which were fitted on validation."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for block in blocks:
+        sets = block.get("prediction_sets")
+        if isinstance(sets, list):
+            kept = [{key: one.get(key) for key in _SET} for one in sets]
+            found.setdefault(block["target"], kept)
+    return found
+
+
+def limits(facts: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    """What the classifier is not known to do, in sentences, from a run's facts and judgement."""
+    dataset, blocks = facts["dataset"], document["blocks"]
+    splits = {block["split"] for block in blocks}
+    said = []
+    if dataset["synthetic"]:
+        said.append("Trained on synthetic images, drawn and not scanned: of no use for patients.")
+    if not dataset["patients_known"]:
+        said.append("Patients were not known, so that its figures may be too good.")
+    if not splits & {"test", "external_test"}:
+        said.append("Judged on the images that chose its epoch: its figures are too good.")
+    if "external_test" not in splits:
+        said.append("Not tested on images of another hospital, scanner or time.")
+    said.append("Not tested on other views, body parts or patients than those of training.")
+    return said
+
+
+def operating_points(card: Mapping[str, Any], target: str) -> list[dict[str, Any]]:
+    """The thresholds of a target, of this version's cards and of the first one's."""
+    stated = card.get("operating_points")
+    if isinstance(stated, dict):
+        return list(stated.get(target) or [])
+    blocks = (card.get("evaluation") or {}).get("blocks") or []
+    return _points([block for block in blocks if block["target"] == target]).get(target, [])
+
+
+def set_thresholds(card: Mapping[str, Any], target: str) -> list[dict[str, Any]]:
+    """The thresholds of a target's prediction sets, by promise; empty where none were fitted."""
+    return list((card.get("prediction_sets") or {}).get(target) or [])
