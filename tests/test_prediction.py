@@ -28,6 +28,7 @@ from pellucid.network.spec import Block, NetworkSpec
 from pellucid.prediction import engines, predict, predict_logits, predict_pooled
 from pellucid.prediction.decoding import decode_ahead
 from pellucid.prediction.engines import open_engine
+from pellucid.prediction.listing import list_images
 from pellucid.task import Target, Task
 
 THREE = Task(targets=(Target(name="kind", classes=("a", "b", "c")),))
@@ -372,7 +373,7 @@ def decoding_threads() -> list[threading.Thread]:
 
 
 def test_decoding_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
-    files = draw_images(tmp_path, 12)
+    files = list_images(draw_images(tmp_path, 12))
     preprocessing = tiny_bundle().preprocessing
     batches = decode_ahead(files, preprocessing, 2)
     first = next(batches)
@@ -412,7 +413,7 @@ def test_an_interrupted_prediction_stops_its_threads_and_writes_nothing(
 
 
 def test_memory_holds_two_batches_whatever_the_number_of_files(tmp_path: Path) -> None:
-    files = draw_images(tmp_path, 3) * 20
+    files = list_images(draw_images(tmp_path, 3) * 20)
     places = {
         batch.pixels.__array_interface__["data"][0]
         for batch in decode_ahead(files, tiny_bundle().preprocessing, 4)
@@ -427,6 +428,7 @@ def test_the_command_says_who_computed(tmp_path: Path) -> None:
     assert json.loads(answer.out) == {
         "out": str(out),
         "n_images": 1,
+        "n_unreadable": 0,
         "unreadable": [],
         "engine": "torch",
         "precision": "float32",
@@ -445,6 +447,7 @@ sys.path.insert(0, {tests!r})
 import numpy as np
 from explained_model import BINARY, SIDE, tiny_bundle
 from pellucid.prediction.engines import open_engine
+from pellucid.prediction.listing import list_images
 opened = open_engine(tiny_bundle(BINARY), "openvino", {precision!r})
 opened.compute(np.zeros((2, opened.preprocessing.channels, SIDE, SIDE), dtype=np.uint8))
 del opened

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,6 +68,21 @@ def refuse_existing(out: Path, overwrite: bool) -> None:
     """Raise `UsageError` rather than write over a file that the user may want to keep."""
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists", remedy="Choose another --out or add --overwrite.")
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Turn ctrl-C into exit code 130 and the command that continues."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"\nInterrupted. Continue with:\n  {_resume_command()}", err=True)
+        raise typer.Exit(130) from None
+
+
+def _resume_command() -> str:
+    words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
+    return shlex.join(["pellucid", *words, "--resume"])
 
 
 def print_json(document: Any) -> None:

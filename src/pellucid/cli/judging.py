@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pellucid.cli.app import AsJson, Seed, app, print_json, refuse_existing
+from pellucid.cli.app import AsJson, Seed, app, print_json, refuse_existing, resumable
 from pellucid.cli.data_options import Positive
 from pellucid.errors import CheckFailed, UsageError
 from pellucid.progress import Progress
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Resamples = Annotated[int, typer.Option(min=100, max=100_000, help="Bootstrap resamples.")]
 SOURCE = "A run, or a .csv or .parquet table."
+MODEL = "A bundle, its .zip, or a run."
 
 
 @app.command()
@@ -112,8 +114,13 @@ def compare(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A bundle or a run.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help=MODEL)],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGES…", help="Image files, folders, a manifest, or - for paths on stdin."
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="A .csv or .parquet file to write.")],
     engine: Annotated[
         str, typer.Option(help="Who computes: auto, torch, onnxruntime or openvino.")
@@ -128,40 +135,58 @@ def predict(
             help="Share of positives where the images come from; the probabilities are shifted.",
         ),
     ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with a stopped prediction.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the file.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Probabilities for new images; exit code 1 when some could not be read."""
     refuse_existing(out, overwrite)
-    from pellucid.evaluation.predictions import save_predictions
-    from pellucid.prediction import predict as predict_images
+    from pellucid.prediction.engines import open_engine
+    from pellucid.prediction.files import describe_computing
+    from pellucid.prediction.listing import list_images, read_paths
+    from pellucid.prediction.streaming import predict_to_file
+    from pellucid.prediction.tables import find_shifts
 
     progress = Progress(quiet=as_json)
+    opened = open_engine(model, engine, precision)
+    shifts = find_shifts(_shares(prevalence), opened.task, opened.card)
+    from_stream = images == [Path("-")]
+    named = [] if from_stream else list_images(images)
+    listed, total = (read_paths(sys.stdin) if from_stream else named), len(named)
     count = progress.counter("Predicting")
-    table, failures = predict_images(
-        model,
-        images,
-        count,
-        engine=engine,
-        precision=precision,
-        prevalence=_shares(prevalence),
-    )
-    save_predictions(table, out)
-    reasons = [str(failure) for failure in failures]
-    progress.say(f"Computed by {table.attrs['engine']} in {table.attrs['precision']}.")
-    for target, shares in table.attrs.get("prevalence", {}).items():
-        said = ", ".join(f"{name} {share:.3g}" for name, share in shares.items())
+
+    def show(done: int) -> None:
+        if total:
+            count(done, total)
+        else:
+            progress.now(f"Predicting: {done:,} images")
+
+    with resumable():
+        done = predict_to_file(
+            opened,
+            listed,
+            out,
+            shifts=shifts,
+            resume=resume,
+            overwrite=overwrite,
+            progress=show,
+        )
+    about = describe_computing(opened, shifts)
+    progress.say(f"Computed by {opened.name} in {opened.precision}.")
+    for target, (_, shares) in shifts.items():
+        classes = next(t.classes for t in opened.task.targets if t.name == target)
+        said = ", ".join(f"{name} {s:.3g}" for name, s in zip(classes, shares, strict=True))
         progress.say(f"Probabilities of {target} are for the prevalence {said}; logits are not.")
     if as_json:
-        n_images = int(table["image_id"].nunique())
-        document = {"out": str(out), "n_images": n_images, "unreadable": reasons}
-        print_json({**document, **table.attrs})
+        counts = {"n_images": done.n_images - done.n_unreadable, "n_unreadable": done.n_unreadable}
+        print_json({"out": str(out), **counts, "unreadable": done.reasons, **about})
     else:
         typer.echo(out)
-    for reason in reasons:
+    for reason in done.reasons:
         progress.say(reason)
-    if reasons:
-        raise CheckFailed(f"{len(reasons)} of the images could not be read")
+    if done.n_unreadable:
+        rule = f"{done.n_unreadable} of the images could not be read"
+        raise CheckFailed(rule, remedy=f"Their names and reasons: {out}.unreadable.csv")
 
 
 @app.command()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +16,7 @@ from pellucid.cli.app import (
     command_line,
     print_json,
     refuse_existing,
+    resumable,
 )
 from pellucid.cli.data_options import read_data, takes_data
 from pellucid.progress import Progress
@@ -57,7 +54,7 @@ def demo(
     """Synthetic patients → audit → train → evaluate → report, in a few minutes."""
     from pellucid import pipeline
 
-    with _resumable():
+    with resumable():
         run = pipeline.demo(
             case,
             out or Path("demo") / case,
@@ -176,7 +173,7 @@ def train(
     from pellucid import pipeline
 
     wanted = _wanted(settings, weights, window, distil)
-    with _resumable():
+    with resumable():
         dataset = read_data({**chosen, "two_logits": two_logits}, as_json)
         if external is not None:
             dataset = _with_external(dataset, {**chosen, "data": external}, allow_shared_patients)
@@ -209,24 +206,9 @@ def _with_external(dataset: Dataset, chosen: dict[str, Any], allow_shared: bool)
     return with_external(dataset, read_data(chosen), allow_shared_patients=allow_shared)
 
 
-@contextmanager
-def _resumable() -> Iterator[None]:
-    """Turn ctrl-C into exit code 130 and the command that continues."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"\nInterrupted. Continue with:\n  {_resume_command()}", err=True)
-        raise typer.Exit(130) from None
-
-
 def _finish(run: Any, as_json: bool) -> None:
     if as_json:
         paths = {"run": str(run.folder), "report": str(run.report_path)}
         print_json({**paths, "evaluation": run.evaluation})
     else:
         typer.echo(run.report_path)
-
-
-def _resume_command() -> str:
-    words = [word for word in sys.argv[1:] if word not in ("--overwrite", "--resume")]
-    return shlex.join(["pellucid", *words, "--resume"])

@@ -22,6 +22,7 @@ from pellucid.storage import write_bytes
 from pellucid.task import Target, Task
 
 PROBABILITY, LOGIT = "probability_", "logit_"
+FLOATS = "%.9g"  # how a number is written: every float32 is read back as it was
 UNNAMED = "label"  # the target of a table that names none
 SPLITS = ("test", "external_test", "validation", "train")  # in the order in which they are judged
 REQUIRED = ("image_id", "patient_id", "split", "target", "y_true")
@@ -72,7 +73,7 @@ def save_predictions(table: pd.DataFrame, path: Path) -> Path:
         return write_bytes(path, buffer.getvalue())
     if path.suffix != ".csv":
         raise PredictionsError("Predictions are written as .csv or .parquet", repr(path.name))
-    return write_bytes(path, table.to_csv(index=False, float_format="%.9g").encode())
+    return write_bytes(path, table.to_csv(index=False, float_format=FLOATS).encode())
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from pellucid.errors import ReadError
 from pellucid.explaining.one_image import Wish, explain_one
 from pellucid.explaining.places import INDEX, name_each, open_folder, refuse_written
 from pellucid.images.reading import read_image
-from pellucid.prediction import list_image_files
+from pellucid.prediction.listing import list_images
 from pellucid.reporting.explaining.explained import ExplainedImage
 from pellucid.reporting.explaining.explanation_page import goal_pictures, write_explanation_page
 from pellucid.reporting.explaining.gallery_page import (
@@ -55,7 +55,7 @@ def explain_images(
     progress: Callable[[int, int], None] | None = None,
 ) -> Explained:
     """Explain image files and folders of them; an unreadable file never stops the rest."""
-    paths = list_image_files(images)
+    paths = [listed.path for listed in list_images(images)]
     targets = [target.name for target in wish.targets(bundle)]
     pages, pictures = _places(out, paths, targets)
     index = out / f"{INDEX}.html"

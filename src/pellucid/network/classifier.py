@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from urllib.parse import unquote
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,13 @@ from torch import Tensor, nn
 from pellucid.network.backbones import build_backbone
 from pellucid.network.ensemble import joined_state
 from pellucid.network.layers import GlobalPooling
-from pellucid.network.spec import Block, NetworkSpec, check_image_size, minimum_image_size
+from pellucid.network.spec import (
+    Block,
+    NetworkSpec,
+    check_image_size,
+    minimum_image_size,
+    target_name,
+)
 from pellucid.network.weights import LoadedWeights, load_weights
 from pellucid.task import Task
 
@@ -145,12 +150,3 @@ def head_name(target: str) -> str:
     if hasattr(nn.ModuleDict(), key):
         key = f"%{ord(key[0]):02X}{key[1:]}"
     return key or "%"
-
-
-def target_name(head: str) -> str:
-    """The target's name behind a key of `Classifier.heads`.
-
-    >>> target_name("finding%2E2"), target_name("%74ype")
-    ('finding.2', 'type')
-    """
-    return "" if head == "%" else unquote(head)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -145,6 +146,15 @@ class NetworkSpec(_Strict):
         if self.small_stem and self.name not in RESNETS:
             raise PlanError("Only a ResNet has a small stem", repr(self.name))
         return self
+
+
+def target_name(head: str) -> str:
+    """The target's name behind a key of `Classifier.heads`.
+
+    >>> target_name("finding%2E2"), target_name("%74ype")
+    ('finding.2', 'type')
+    """
+    return "" if head == "%" else unquote(head)
 
 
 def minimum_image_size(spec: NetworkSpec) -> int:

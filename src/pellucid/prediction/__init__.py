@@ -1,15 +1,18 @@
 """predict(model, images) → Predictions: from files or pixels to logits and probabilities.
 
-    files.py     image files or folders → the table, in batches that are decoded ahead
-    decoding.py  files read on worker threads while the network computes
+    files.py     images → the table, in batches that are decoded ahead
+    streaming.py any number of images → a file, to be gone on with after a stop
+    listing.py   which images: files, folders, a manifest, standard input
+    decoding.py  images read on worker threads while the network computes
     engines.py   who computes the logits: torch, onnxruntime or OpenVINO, chosen and opened
-    graphs.py    a classifier as an ONNX graph, converted once and kept
-    eager.py     logits and pooled features by torch, from pixels in memory
+    decisions.py probabilities → a class called at an operating point, and the classes in question
+    class_map.py where the last feature map speaks for a class, without torch
+    eager.py     logits, maps and pooled features by torch, from pixels in memory
     tables.py    logits → the predictions table
 
 Stands on the bundle alone; the training code is not needed. It does not judge: that is
 `evaluation`, which needs only the table that this room writes. Names load on first use, so that a
-kept graph answers without loading torch.
+bundle's graph answers without loading torch.
 """
 
 from __future__ import annotations
@@ -19,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pellucid.prediction.eager import images_at_once, predict_logits, predict_pooled
-    from pellucid.prediction.files import list_image_files, predict
+    from pellucid.prediction.files import predict
     from pellucid.prediction.tables import tabulate_unlabelled
 
 __all__ = [
     "images_at_once",
-    "list_image_files",
     "predict",
     "predict_logits",
     "predict_pooled",
@@ -36,7 +38,6 @@ _HOMES = {
     "predict_logits": "eager",
     "predict_pooled": "eager",
     "predict": "files",
-    "list_image_files": "files",
     "tabulate_unlabelled": "tables",
 }
 

@@ -26,20 +26,25 @@ def tabulate_unlabelled(
     logits: npt.NDArray[np.float32],
     task: Task,
     shifts: Mapping[str, Shift] | None = None,
+    *,
+    patient_ids: Sequence[str] | None = None,
+    cautions: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """A row an image and target, from logits (n, task.n_logits); `y_true` is empty.
 
-    `shifts` are those of `find_shifts`, by target.
+    `shifts` are those of `find_shifts`, by target. `cautions` become a column of that name.
     """
+    about = None if cautions is None else pd.DataFrame({"caution": list(cautions)}, dtype=object)
     tables = []
     for target in task.targets:
         table = build_predictions(
             image_ids=list(image_ids),
-            patient_ids=[""] * len(image_ids),
+            patient_ids=list(patient_ids or [""] * len(image_ids)),
             split="",
             target=target,
             codes=np.full(len(image_ids), -1),
             logits=logits[:, task.slices()[target.name]],
+            facts=about,
             keep_unlabelled=True,
         )
         if shifts and target.name in shifts:
