@@ -8,6 +8,8 @@
     features.py        features
     anatomy.py         anatomy
     playing.py         play
+    serving.py         serve
+    exporting.py       export
     data_options.py    what describes DATA
 
 `--help` and `--version` are answered from this file, before typer is imported, and a verb imports
@@ -50,6 +52,8 @@ Commands:
   features  Look inside: the image's way from the first layer to the...
   anatomy   Layer by layer: what it does, its output, what a unit of it...
   play      Play with the lecture's ideas: one image, a few numbers, a...
+  export    A model to take elsewhere: a bundle, ONNX, torch.export or...
+  serve     Answer others over HTTP, until stopped with ctrl-C.
 """
 
 VERBS = {
@@ -66,6 +70,8 @@ VERBS = {
     "features": "features",
     "anatomy": "anatomy",
     "play": "playing",
+    "export": "exporting",
+    "serve": "serving",
 }
 """The module of each verb, in the order of `pellucid --help`."""
 

@@ -23,7 +23,7 @@ from pellucid.images.windows import parse_window
 
 MAX_IMAGE_SIZE = 4096
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601-7, 2.5.1: what an eye sees of red, green and blue
-_REDUCING_GAP = 3.0  # Pillow: boxes first when shrinking more than 3 times; no visible difference
+REDUCING_GAP = 3.0  # Pillow: boxes first when shrinking more than 3 times; no visible difference
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
@@ -144,7 +144,7 @@ def _resized(plane: FloatArray, height: int, width: int) -> FloatArray:
         return plane
     picture = Picture.fromarray(plane)
     bilinear = Picture.Resampling.BILINEAR
-    return np.asarray(picture.resize((width, height), bilinear, reducing_gap=_REDUCING_GAP))
+    return np.asarray(picture.resize((width, height), bilinear, reducing_gap=REDUCING_GAP))
 
 
 def _to_bytes(plane: FloatArray) -> ByteArray:

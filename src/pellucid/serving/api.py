@@ -1,0 +1,290 @@
+"""The routes: what can be asked of a server, described in /openapi.json.
+
+POST /v1/predict   files → what is said of each
+POST /v1/explain   a file → where it speaks for a class
+GET  /v1/model     the models, their thresholds, their judgement, their limits
+GET  /health       whether the process lives
+GET  /ready        whether models are loaded and nothing is full
+GET  /metrics      counters and times for Prometheus
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from pellucid import __version__
+from pellucid.errors import PellucidError, ReadError
+from pellucid.serving import heat
+from pellucid.serving.answers import Answer, Answers, Looked, answer, look_at, unreadable
+from pellucid.serving.gate import Gate, busy
+from pellucid.serving.heat import Explanation
+from pellucid.serving.meters import Meters
+from pellucid.serving.models import Served
+from pellucid.serving.settings import NOTICE, Settings
+from pellucid.serving.uploads import BODY, Upload, keep_in_memory, read_uploads
+
+_T = TypeVar("_T")
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Refusal(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str
+
+
+class State(BaseModel):
+    """How the server is."""
+
+    status: str
+
+
+class Models(BaseModel):
+    """The models that are served; the first one answers where none is named."""
+
+    models: list[dict[str, Any]]
+    notice: str
+
+
+_WORDS = {
+    400: "The request is damaged.",
+    401: "The token is missing or wrong.",
+    404: "There is no such model.",
+    408: "The request was sent too slowly.",
+    413: "The request is too large.",
+    415: "The body is not multipart/form-data.",
+    422: "The request lacks something, or asks for something unknown.",
+    429: "The server is full; the header Retry-After says when to come again.",
+    503: "The answer took too long.",
+}
+ModelName = Annotated[
+    str | None, Query(description="A model's name; the first one without it.", max_length=200)
+]
+Frame = Annotated[int, Query(ge=0, le=2**31, description="Frame of a file with several, from 0.")]
+
+
+def build_api(models: Mapping[str, Served], settings: Settings, meters: Meters) -> FastAPI:
+    """The application; its models are closed when it stops."""
+    keep_in_memory(settings)
+    desk = _Desk(models, settings, meters)
+
+    @asynccontextmanager
+    async def living(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        desk.close()
+
+    api = FastAPI(
+        title="Pellucid",
+        version=__version__,
+        description=f"Images in, calibrated probabilities out. {NOTICE}",
+        lifespan=living,
+        docs_url=None,  # their pages are loaded from elsewhere
+        redoc_url=None,
+    )
+    _add_routes(api, desk)
+    routes = [getattr(route, "path", "") for route in api.routes]
+    if "*" not in settings.hosts:
+        api.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts))
+    api.add_middleware(Gate, settings=settings, meters=meters, routes=routes)
+    return api
+
+
+class _Desk:
+    """What the routes share: models, threads that read pictures, and how many are at work."""
+
+    def __init__(self, models: Mapping[str, Served], settings: Settings, meters: Meters) -> None:
+        self.models, self.settings, self.meters = models, settings, meters
+        self._readers = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
+        self._waiting = 0
+
+    def close(self) -> None:
+        """Answer what waits, and end the threads."""
+        self._readers.shutdown(wait=True)
+        for served in self.models.values():
+            served.batcher.close()
+
+    def find(self, name: str | None) -> Served:
+        """The model of that name, or the first; raises `HTTPException`."""
+        if name is None:
+            return next(iter(self.models.values()))
+        if name not in self.models:
+            raise HTTPException(404, f"The models are {', '.join(self.models)}.")
+        return self.models[name]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next image would be refused."""
+        return self._waiting >= self.settings.max_waiting
+
+    def admit(self, n: int) -> None:
+        """Count images in; raises `HTTPException` 429 where they are too many."""
+        if self._waiting and self._waiting + n > self.settings.max_waiting:
+            raise busy("As many images wait as may.")
+        self._waiting += n
+        self.meters.waiting.set(self._waiting)
+
+    def release(self, n: int) -> None:
+        """Count images out."""
+        self._waiting -= n
+        self.meters.waiting.set(self._waiting)
+
+    def read(self, work: Callable[..., _T], *arguments: Any) -> Future[_T]:
+        """Do something that takes time on a reading thread."""
+        return self._readers.submit(work, *arguments)
+
+    async def predict(self, served: Served, upload: Upload, frame: int) -> Answer:
+        """What is said of one file."""
+        limit = self.settings.max_pixels
+        try:
+            looked = await asyncio.wrap_future(self.read(look_at, served, upload, frame, limit))
+        except ReadError as error:
+            said = unreadable(upload, error)
+        else:
+            logits = await asyncio.wrap_future(served.batcher.submit(looked.pixels))
+            said = answer(served, upload, looked, logits)
+        self.meters.images.labels(model=served.name, said=said.status).inc()
+        return said
+
+    async def in_time(self, work: Any) -> Any:
+        """The result of work, within the time that an answer may take."""
+        try:
+            async with asyncio.timeout(self.settings.answer_seconds):
+                return await work
+        except TimeoutError:
+            said = f"The answer took longer than {self.settings.answer_seconds:g} s."
+            raise HTTPException(503, said, {"Retry-After": "5"}) from None
+
+
+def _add_routes(api: FastAPI, desk: _Desk) -> None:
+    settings = desk.settings
+
+    @api.exception_handler(PellucidError)
+    async def refuse(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 422)
+
+    @api.post(
+        "/v1/predict",
+        openapi_extra=BODY,
+        responses=_refusals(400, 401, 404, 408, 413, 415, 422, 429, 503),
+    )
+    async def predict(request: Request, model: ModelName = None, frame: Frame = 0) -> Answers:
+        """What the model says of each file.
+
+        A file that is no readable picture, or is unlike the images of training, is answered too:
+        `status` and `reasons` say what speaks against it, and there is no decision.
+        """
+        started = time.monotonic()
+        served = desk.find(model)
+        uploads = await read_uploads(request, settings)
+        desk.admit(len(uploads))
+        try:
+            work = asyncio.gather(*(desk.predict(served, one, frame) for one in uploads))
+            results = await desk.in_time(work)
+        finally:
+            desk.release(len(uploads))
+        return Answers(
+            model=served.name,
+            digest=served.digest,
+            seconds=round(time.monotonic() - started, 6),
+            results=results,
+            notice=NOTICE,
+        )
+
+    @api.post(
+        "/v1/explain",
+        openapi_extra=BODY,
+        response_model=Explanation,
+        responses={
+            200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+            **_refusals(400, 401, 404, 408, 413, 415, 422, 429, 503),
+        },
+    )
+    async def explain(
+        request: Request,
+        model: ModelName = None,
+        frame: Frame = 0,
+        target: Annotated[
+            str | None, Query(description="A target; the first one without it.", max_length=200)
+        ] = None,
+        of_class: Annotated[
+            str | None, Query(description="A class; the likeliest without it.", max_length=200)
+        ] = None,
+    ) -> Any:
+        """Where one image speaks for a class: Grad-CAM of the network's last layer.
+
+        With `Accept: image/png` the picture alone.
+        """
+        served = desk.find(model)
+        chosen = heat.find_target(served, target)
+        uploads = await read_uploads(request, settings)
+        if len(uploads) != 1:
+            raise HTTPException(422, "One image is explained at a time.")
+        upload, limit = uploads[0], settings.max_pixels
+
+        def work() -> tuple[heat.Heat, bytes]:
+            looked: Looked = look_at(served, upload, frame, limit)
+            found = heat.explain(served, looked, chosen, of_class)
+            return found, heat.draw(served, looked, found)
+
+        desk.admit(1)
+        try:
+            found, picture = await desk.in_time(asyncio.wrap_future(desk.read(work)))
+        finally:
+            desk.release(1)
+        if "image/png" in request.headers.get("accept", ""):
+            return Response(picture, media_type="image/png")
+        return Explanation(
+            model=served.name,
+            digest=served.digest,
+            name=upload.name,
+            target=found.target.name,
+            of_class=found.of_class,
+            probability=found.probability,
+            method="grad_cam",
+            cells=found.cells,
+            strongest=float(found.values.max()),
+            overlay=base64.b64encode(picture).decode(),
+            notice=NOTICE,
+        )
+
+    @api.get("/v1/model", responses=_refusals(401, 404, 422))
+    async def describe(model: ModelName = None) -> Models:
+        """What the models are, how good, at which thresholds they decide, and what limits them."""
+        wanted = desk.models.values() if model is None else [desk.find(model)]
+        return Models(models=[served.describe() for served in wanted], notice=NOTICE)
+
+    @api.get("/health")
+    async def health() -> State:
+        """The process lives."""
+        return State(status="alive")
+
+    @api.get("/ready", responses={503: {"model": State, "description": "Nothing more fits in."}})
+    async def ready() -> Any:
+        """Models are loaded, and there is room for an image."""
+        if desk.is_full:
+            return JSONResponse({"status": "full"}, 503, {"Retry-After": "1"})
+        return State(status="ready")
+
+    @api.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}, **_refusals(401)},
+    )
+    async def metrics() -> Response:
+        """Counters and times."""
+        return Response(desk.meters.text(), media_type=_PROMETHEUS)
+
+
+def _refusals(*codes: int) -> dict[int | str, dict[str, Any]]:
+    return {code: {"model": Refusal, "description": _WORDS[code]} for code in codes}

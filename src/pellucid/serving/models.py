@@ -1,0 +1,104 @@
+"""The models that are served: each opened once, with its thresholds and its queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pellucid.bundle.files import BundleFiles, digest_of
+from pellucid.errors import UsageError
+from pellucid.prediction.class_map import Floats, head_weights
+from pellucid.prediction.decisions import choose_point
+from pellucid.prediction.engines import OpenedModel, open_engine
+from pellucid.serving.batching import Batcher
+from pellucid.serving.meters import Meters
+from pellucid.serving.settings import Settings
+
+PUBLIC = (  # of a card; what a client may read
+    "task",
+    "network",
+    "preprocessing",
+    "dataset",
+    "split_digest",
+    "training",
+    "versions",
+    "evaluation",
+    "operating_points",
+    "prediction_sets",
+    "guard",
+    "licence",
+    "intended_use",
+    "limits",
+)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model under its name, with the operating point that decides for each target."""
+
+    name: str
+    opened: OpenedModel
+    digest: str
+    points: Mapping[str, Mapping[str, Any] | None]
+    heads: Mapping[str, Floats]
+    batcher: Batcher
+
+    def describe(self) -> dict[str, Any]:
+        """What a client may know of it."""
+        card = {key: self.opened.card.get(key) for key in PUBLIC}
+        decides = {name: point and point["name"] for name, point in self.points.items()}
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "engine": self.opened.name,
+            "precision": self.opened.precision,
+            "decides_at": decides,
+            "card": card,
+        }
+
+
+def open_models(
+    places: Sequence[str],
+    settings: Settings,
+    meters: Meters,
+    *,
+    engine: str = "auto",
+    precision: str = "float32",
+    operating_point: str | None = None,
+) -> dict[str, Served]:
+    """Models by name, in the order given; a place is a path, or NAME=PATH.
+
+    Raises `UsageError` for two of one name and for an operating point that a model has not, and
+    what `open_engine` raises.
+    """
+    served: dict[str, Served] = {}
+    for place in places:
+        name, path = _name(place)
+        if name in served:
+            rule = "Models are served under names that differ"
+            raise UsageError(rule, repr(name), "Write NAME=PATH.")
+        opened = open_engine(path, engine, precision)
+        source = opened.source
+        served[name] = Served(
+            name,
+            opened,
+            source.digest if isinstance(source, BundleFiles) else digest_of(opened.card),
+            {t.name: choose_point(opened.card, t, operating_point) for t in opened.task.targets},
+            head_weights(opened),
+            Batcher(opened.compute, settings.batch_size, meters.batches.labels(model=name).observe),
+        )
+    if not served:
+        raise UsageError("A server needs a model", remedy="Give a bundle or a run.")
+    return served
+
+
+def _name(place: str) -> tuple[str, Path]:
+    """The name and the path; a run's bundle is called after the run."""
+    name, equals, path = place.partition("=")
+    if equals and name.strip() and not Path(place).exists():
+        return name.strip(), Path(path)
+    whole = Path(place)
+    parts = [part for part in whole.resolve().parts if part != "bundle"] or ["model"]
+    return parts[-1].removesuffix(".zip"), whole

@@ -1,0 +1,95 @@
+"""Listening until told to stop: answers what has come, takes nothing new, ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from pellucid.errors import MissingPackage, UsageError
+from pellucid.serving.settings import Settings
+
+TOKEN = "PELLUCID_TOKEN"  # noqa: S105 - the name of an environment variable
+_STOP_SECONDS = 30
+_LEAST_TOKEN = 16  # characters
+
+
+def read_token(path: Path | None) -> str | None:
+    """The token of a file's first line, or of the environment; None where neither is given.
+
+    Raises `UsageError` for one that is soon guessed.
+    """
+    if path is None:
+        token = os.environ.get(TOKEN, "")
+        if not token:
+            return None
+    else:
+        try:
+            token = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read as a token") from error
+    if len(token) < _LEAST_TOKEN or not token.isascii() or any(c.isspace() for c in token):
+        rule = f"A token has at least {_LEAST_TOKEN} letters and no spaces"
+        raise UsageError(rule, f"{len(token)} letters", "Make one: openssl rand -hex 32")
+    return token
+
+
+def serve(
+    places: list[str],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    settings: Settings | None = None,
+    engine: str = "auto",
+    precision: str = "float32",
+    operating_point: str | None = None,
+) -> None:
+    """Serve models until the process is told to stop. Raises what `open_models` raises."""
+    try:
+        import uvicorn
+
+        from pellucid.serving.api import build_api
+        from pellucid.serving.meters import Meters
+        from pellucid.serving.models import open_models
+    except ModuleNotFoundError as error:
+        remedy = 'Install it: pip install "pellucid[serve]"'
+        raise MissingPackage(f"Serving needs the package {error.name}", "", remedy) from error
+    settings, meters = settings or Settings(), Meters()
+    models = open_models(
+        places,
+        settings,
+        meters,
+        engine=engine,
+        precision=precision,
+        operating_point=operating_point,
+    )
+    _log_to_standard_error()
+    config = uvicorn.Config(
+        build_api(models, settings, meters),
+        host=host,
+        port=port,
+        access_log=False,  # it would write paths as clients send them
+        log_config=None,
+        server_header=False,
+        limit_concurrency=8 * settings.max_requests,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        h11_max_incomplete_event_size=16 * 1024,
+    )
+    server = uvicorn.Server(config)
+    names = ", ".join(f"{name} ({one.opened.name})" for name, one in models.items())
+    print(f"Serving {names} at http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
+    server.run()
+    if not server.started:
+        rule = f"The server cannot listen on {host}, port {port}"
+        raise UsageError(rule, remedy="Choose another --port.")
+
+
+def _log_to_standard_error() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log = logging.getLogger("pellucid.serving")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

@@ -1,0 +1,97 @@
+"""The body of a request becomes files in memory, within bounds and within a time.
+
+Starlette spools what is large to a disk; here nothing is, since the bound on a body is far below
+what would need it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import NamedTuple
+
+from fastapi import HTTPException, Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException as StarletteError
+from starlette.formparsers import MultiPartParser
+from starlette.requests import ClientDisconnect
+
+from pellucid.serving.settings import Settings
+
+FIELD = "files"
+_MAX_NAME = 120  # characters of a name that are kept
+BODY = {  # the body as OpenAPI describes it
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [FIELD],
+                    "properties": {
+                        FIELD: {
+                            "type": "array",
+                            "minItems": 1,
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Image files: PNG, JPEG, TIFF, BMP, NPY or DICOM.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+class Upload(NamedTuple):
+    """One file: what the client calls it, without folders, and its bytes."""
+
+    name: str
+    data: bytes
+
+
+def keep_in_memory(settings: Settings) -> None:
+    """Let no upload that the bounds allow be written to a disk."""
+    MultiPartParser.spool_max_size = settings.max_body + 1
+
+
+async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
+    """The files of a multipart body; raises `HTTPException` 400, 408, 413, 415 or 422."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise HTTPException(415, f"Send images as multipart/form-data, in fields named {FIELD!r}.")
+    try:
+        async with asyncio.timeout(settings.upload_seconds):
+            form = await request.form(max_files=settings.max_files, max_fields=8)
+            parts = [part for name, part in form.multi_items() if name == FIELD]
+            uploads = [
+                Upload(safe_name(part.filename), await part.read())
+                for part in parts
+                if isinstance(part, UploadFile)
+            ]
+            await form.close()
+    except TimeoutError:
+        said = f"A request is sent within {settings.upload_seconds:g} s."
+        raise HTTPException(408, said, {"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The client went away.") from None
+    except StarletteError:  # ours, or the parser's own refusal
+        raise
+    except Exception as error:  # the parser raises its own kinds for a damaged body
+        raise HTTPException(400, "The body is no whole multipart/form-data.") from error
+    if len(parts) != len(uploads):
+        raise HTTPException(422, f"Fields named {FIELD!r} are files, with a file name.")
+    if not uploads:
+        raise HTTPException(422, f"A request has at least one file, in a field named {FIELD!r}.")
+    return uploads
+
+
+def safe_name(name: str | None) -> str:
+    r"""A file's own name, without folders and control characters, of bounded length.
+
+    >>> safe_name("../../etc/pass\nwd"), safe_name("C:\\scans\\a.png"), safe_name("")
+    ('passwd', 'a.png', 'image')
+    """
+    last = PurePosixPath(PureWindowsPath(name or "").name).name
+    kept = re.sub(r"[^\w .()+,#@=-]", "", last).strip(" .")
+    return kept[-_MAX_NAME:] or "image"
