@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 AUTOML := .venv-automl
-EXTRAS := timm,serve,onnx,explain,tune,pacs
+EXTRAS := train,timm,serve,onnx,explain,tune,pacs
 PYTEST_WORKERS ?= 2
 
 .PHONY: install demo test lint check bench bench-peers bench-automl docs pictures constraints clean

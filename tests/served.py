@@ -54,7 +54,7 @@ def build(models: Mapping[str, Path], **bounds: Any) -> Any:
     settings = Settings(**{"hosts": HOSTS, **bounds})
     meters = Meters()
     places = [f"{name}={path}" for name, path in models.items()]
-    return build_api(open_models(places, settings, meters, engine="onnxruntime"), settings, meters)
+    return build_api(open_models(places, engine="onnxruntime"), settings, meters)
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -15,7 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pellucid.errors import CheckFailed, PellucidError, UsageError
+from pellucid.errors import CheckFailed, MissingPackage, PellucidError, UsageError
+
+TRAIN_PACKAGES = ("torch", "torchvision", "skimage", "faiss")
 
 app = typer.Typer(
     help="Labelled medical images in, a classifier that one can see through out.",
@@ -56,12 +58,24 @@ def _version(
 def run(application: typer.Typer) -> None:
     """Run the command line; a `PellucidError` becomes one plain message and its exit code."""
     try:
-        application()
+        try:
+            application()
+        except ModuleNotFoundError as error:
+            raise _missing(error) from error
     except PellucidError as error:
         if "--json" in sys.argv and not isinstance(error, CheckFailed):
             print_json({"error": str(error), "kind": type(error).__name__})
         typer.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _missing(error: ModuleNotFoundError) -> PellucidError:
+    """The plain error for a package of the extra `train`; any other is a mistake of ours."""
+    package = (error.name or "").partition(".")[0]
+    if package not in TRAIN_PACKAGES:
+        raise error
+    remedy = 'Install it: pip install "pellucid[train]"'
+    return MissingPackage(f"This command needs the package {package}", remedy=remedy)
 
 
 def refuse_existing(out: Path, overwrite: bool) -> None:

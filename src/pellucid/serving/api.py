@@ -27,12 +27,13 @@ from pellucid import __version__
 from pellucid.errors import PellucidError, ReadError
 from pellucid.serving import heat
 from pellucid.serving.answers import Answer, Answers, Looked, answer, look_at, unreadable
+from pellucid.serving.batching import Batcher
 from pellucid.serving.gate import Gate, busy
 from pellucid.serving.heat import Explanation
 from pellucid.serving.meters import Meters
 from pellucid.serving.models import Served
 from pellucid.serving.settings import NOTICE, Settings
-from pellucid.serving.uploads import BODY, Upload, keep_in_memory, read_uploads
+from pellucid.serving.uploads import Upload, describe_body, keep_in_memory, read_uploads
 
 _T = TypeVar("_T")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -81,8 +82,11 @@ def build_api(models: Mapping[str, Served], settings: Settings, meters: Meters) 
 
     @asynccontextmanager
     async def living(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        desk.close()
+        desk.open()
+        try:
+            yield
+        finally:
+            desk.close()
 
     api = FastAPI(
         title="Pellucid",
@@ -105,14 +109,21 @@ class _Desk:
 
     def __init__(self, models: Mapping[str, Served], settings: Settings, meters: Meters) -> None:
         self.models, self.settings, self.meters = models, settings, meters
-        self._readers = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
+        self._batchers: dict[str, Batcher] = {}
         self._waiting = 0
+
+    def open(self) -> None:
+        """Begin the threads."""
+        self._readers = ThreadPoolExecutor(self.settings.decoders, thread_name_prefix="decode")
+        for name, served in self.models.items():
+            told = self.meters.batches.labels(model=name).observe
+            self._batchers[name] = Batcher(served.opened.compute, self.settings.batch_size, told)
 
     def close(self) -> None:
         """Answer what waits, and end the threads."""
         self._readers.shutdown(wait=True)
-        for served in self.models.values():
-            served.batcher.close()
+        for batcher in self._batchers.values():
+            batcher.close()
 
     def find(self, name: str | None) -> Served:
         """The model of that name, or the first; raises `HTTPException`."""
@@ -151,7 +162,8 @@ class _Desk:
         except ReadError as error:
             said = unreadable(upload, error)
         else:
-            logits = await asyncio.wrap_future(served.batcher.submit(looked.pixels))
+            batcher = self._batchers[served.name]
+            logits = await asyncio.wrap_future(batcher.submit(looked.pixels))
             said = answer(served, upload, looked, logits)
         self.meters.images.labels(model=served.name, said=said.status).inc()
         return said
@@ -175,7 +187,7 @@ def _add_routes(api: FastAPI, desk: _Desk) -> None:
 
     @api.post(
         "/v1/predict",
-        openapi_extra=BODY,
+        openapi_extra=describe_body(settings.max_files),
         responses=_refusals(400, 401, 404, 408, 413, 415, 422, 429, 503),
     )
     async def predict(request: Request, model: ModelName = None, frame: Frame = 0) -> Answers:
@@ -203,7 +215,7 @@ def _add_routes(api: FastAPI, desk: _Desk) -> None:
 
     @api.post(
         "/v1/explain",
-        openapi_extra=BODY,
+        openapi_extra=describe_body(1),
         response_model=Explanation,
         responses={
             200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
@@ -252,7 +264,8 @@ def _add_routes(api: FastAPI, desk: _Desk) -> None:
             of_class=found.of_class,
             probability=found.probability,
             method="grad_cam",
-            cells=found.cells,
+            cell_rows=found.cells[0],
+            cell_columns=found.cells[1],
             strongest=float(found.values.max()),
             overlay=base64.b64encode(picture).decode(),
             notice=NOTICE,

@@ -26,8 +26,8 @@ _drawing = threading.Lock()
 class Explanation(BaseModel):
     """Where an image speaks for a class.
 
-    `overlay` is a PNG of the image with the map over it, base64; `cells` the rows and columns of
-    the map before it was enlarged: it shows nothing finer.
+    `overlay` is a PNG of the image with the map over it, base64; `cell_rows` and `cell_columns` are
+    those of the map before it was enlarged: it shows nothing finer.
     """
 
     model: str
@@ -37,7 +37,8 @@ class Explanation(BaseModel):
     of_class: str
     probability: float
     method: Literal["grad_cam"]
-    cells: tuple[int, int]
+    cell_rows: int
+    cell_columns: int
     strongest: float
     overlay: str
     notice: str

@@ -1,4 +1,4 @@
-"""The models that are served: each opened once, with its thresholds and its queue."""
+"""The models that are served: each opened once, with its thresholds."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from pellucid.errors import UsageError
 from pellucid.prediction.class_map import Floats, head_weights
 from pellucid.prediction.decisions import choose_point
 from pellucid.prediction.engines import OpenedModel, open_engine
-from pellucid.serving.batching import Batcher
-from pellucid.serving.meters import Meters
-from pellucid.serving.settings import Settings
 
 PUBLIC = (  # of a card; what a client may read
     "task",
@@ -43,7 +40,6 @@ class Served:
     digest: str
     points: Mapping[str, Mapping[str, Any] | None]
     heads: Mapping[str, Floats]
-    batcher: Batcher
 
     def describe(self) -> dict[str, Any]:
         """What a client may know of it."""
@@ -61,8 +57,6 @@ class Served:
 
 def open_models(
     places: Sequence[str],
-    settings: Settings,
-    meters: Meters,
     *,
     engine: str = "auto",
     precision: str = "float32",
@@ -87,7 +81,6 @@ def open_models(
             source.digest if isinstance(source, BundleFiles) else digest_of(opened.card),
             {t.name: choose_point(opened.card, t, operating_point) for t in opened.task.targets},
             head_weights(opened),
-            Batcher(opened.compute, settings.batch_size, meters.batches.labels(model=name).observe),
         )
     if not served:
         raise UsageError("A server needs a model", remedy="Give a bundle or a run.")

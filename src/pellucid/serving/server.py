@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -56,19 +57,13 @@ def serve(
         remedy = 'Install it: pip install "pellucid[serve]"'
         raise MissingPackage(f"Serving needs the package {error.name}", "", remedy) from error
     settings, meters = settings or Settings(), Meters()
+    listening = _listen(host, port)
     models = open_models(
-        places,
-        settings,
-        meters,
-        engine=engine,
-        precision=precision,
-        operating_point=operating_point,
+        places, engine=engine, precision=precision, operating_point=operating_point
     )
     _log_to_standard_error()
     config = uvicorn.Config(
         build_api(models, settings, meters),
-        host=host,
-        port=port,
         access_log=False,  # it would write paths as clients send them
         log_config=None,
         server_header=False,
@@ -77,13 +72,19 @@ def serve(
         timeout_graceful_shutdown=_STOP_SECONDS,
         h11_max_incomplete_event_size=16 * 1024,
     )
-    server = uvicorn.Server(config)
     names = ", ".join(f"{name} ({one.opened.name})" for name, one in models.items())
     print(f"Serving {names} at http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
-    server.run()
-    if not server.started:
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; raises `UsageError` where that cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
         rule = f"The server cannot listen on {host}, port {port}"
-        raise UsageError(rule, remedy="Choose another --port.")
+        raise UsageError(rule, error.strerror or "", "Choose another --host or --port.") from error
 
 
 def _log_to_standard_error() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
@@ -21,27 +21,6 @@ from pellucid.serving.settings import Settings
 
 FIELD = "files"
 _MAX_NAME = 120  # characters of a name that are kept
-BODY = {  # the body as OpenAPI describes it
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "properties": {
-                        FIELD: {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "Image files: PNG, JPEG, TIFF, BMP, NPY or DICOM.",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 class Upload(NamedTuple):
@@ -49,6 +28,27 @@ class Upload(NamedTuple):
 
     name: str
     data: bytes
+
+
+def describe_body(max_files: int) -> dict[str, Any]:
+    """The body of a request of at most so many files, as OpenAPI describes it."""
+    said = "Image files: PNG, JPEG, TIFF, BMP, NPY or DICOM."
+    field = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": max_files,
+        "items": {"type": "string", "format": "binary"},
+        "description": said,
+    }
+    schema = {
+        "type": "object",
+        "required": [FIELD],
+        "properties": {FIELD: field},
+        "additionalProperties": False,
+    }
+    return {
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    }
 
 
 def keep_in_memory(settings: Settings) -> None:
