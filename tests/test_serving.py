@@ -21,7 +21,7 @@ from PIL import Image
 pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
 
-import pellucid.serving.api as api_module
+import pellucid.serving.desk as desk_module
 from dicom_files import write_dicom
 from explained_model import BINARY, TWO_TARGETS, tiny_model
 from pellucid.bundle import load_bundle
@@ -376,14 +376,14 @@ def test_a_full_server_says_when_to_come_again(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     holding, entered = threading.Event(), threading.Event()
-    look = api_module.look_at
+    look = desk_module.look_at
 
     def slow(*arguments: Any) -> Any:
         entered.set()
         holding.wait(20)
         return look(*arguments)
 
-    monkeypatch.setattr(api_module, "look_at", slow)
+    monkeypatch.setattr(desk_module, "look_at", slow)
     with TestClient(build({"tiny": model}, max_waiting=2)) as client:
         found: list[Any] = []
         first = threading.Thread(
@@ -409,7 +409,7 @@ def test_what_takes_too_long_is_given_up(model: Path, monkeypatch: pytest.Monkey
         time.sleep(1)
         raise AssertionError
 
-    monkeypatch.setattr(api_module, "look_at", slow)
+    monkeypatch.setattr(desk_module, "look_at", slow)
     with TestClient(build({"tiny": model}, answer_seconds=0.1)) as client:
         response = ask(client, ("a.png", SCAN))
         assert response.status_code == 503
@@ -422,7 +422,7 @@ def test_a_mistake_of_ours_is_logged_without_its_words(
     def fail(*_: Any) -> Any:
         raise RuntimeError("Doe, Jane")
 
-    monkeypatch.setattr(api_module, "look_at", fail)
+    monkeypatch.setattr(desk_module, "look_at", fail)
     monkeypatch.setattr(logging.getLogger("pellucid.serving"), "propagate", True)
     with caplog.at_level(logging.INFO):
         response = ask(client, ("Doe_Jane.png", SCAN))

@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 
 from pellucid.bundle import Bundle, save_bundle
-from pellucid.bundle.card import INTENDED_USE, NOT_STATED, judgement, limits
+from pellucid.bundle.card import INTENDED_USE, NOT_STATED, judgement, limits, thresholds
 from pellucid.bundle.guard import fit_guard
 from pellucid.data.cache import data_digest
 from pellucid.data.trained_on import USED, fingerprint_training, save_trained_on
 from pellucid.evaluation.measures.metrics import validation_auroc
+from pellucid.evaluation.predictions import read_predictions
 from pellucid.network.classifier import Classifier, join
 from pellucid.network.summary import network_formula, summarise, summary_text
 from pellucid.preparation import Prepared, Request, build_member
 from pellucid.progress import Progress, duration
 from pellucid.run import Run
 from pellucid.storage import write_text
+from pellucid.task import Task
 from pellucid.training import loop
 from pellucid.training.checkpoint import EpochRow
 from pellucid.training.device import choose_device
@@ -140,6 +142,7 @@ def keep_bundle(
         "training": {**facts["training"], "seed": prepared.plan.seed},
         "versions": facts["versions"],
         **judgement(document),
+        "thresholds": _thresholds(run, dataset.task),
         "licence": NOT_STATED,
         "intended_use": INTENDED_USE,
         "limits": limits(facts, document),
@@ -151,3 +154,9 @@ def keep_bundle(
     save_bundle(run.bundle_path, bundle)
     save_trained_on(fingerprint_training(dataset.table), run.bundle_path)
     return bundle
+
+
+def _thresholds(run: Run, task: Task) -> dict[str, Any]:
+    """What thresholds cost on the validation images, since the test images choose none."""
+    path = run.predictions_path("validation")
+    return thresholds(read_predictions(path), task) if path.is_file() else {}

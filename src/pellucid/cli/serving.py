@@ -1,9 +1,9 @@
-"""The command `serve`: a model as an API that others ask."""
+"""The command `serve`: a model as a page and an API that others ask."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,9 +37,10 @@ def serve(
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16: faster, and less exact.")
     ] = "float32",
+    page: Annotated[bool, typer.Option(help="Serve the page, or the API alone.")] = True,
     max_body: Annotated[int, typer.Option(min=1, help="MiB that a request may have.")] = 64,
 ) -> None:
-    """Answer others over HTTP, until stopped with ctrl-C."""
+    """A page and an API that answer for a model, until stopped with ctrl-C."""
     from pellucid.serving.server import read_token
     from pellucid.serving.server import serve as listen
     from pellucid.serving.settings import MEGABYTE, Settings
@@ -67,4 +68,11 @@ def serve(
         engine=engine,
         precision=precision,
         operating_point=operating_point,
+        extend=_page if page else None,
     )
+
+
+def _page(api: Any, desk: Any) -> None:
+    from pellucid.page.routes import add_page
+
+    add_page(api, desk)

@@ -1,7 +1,8 @@
 """A model as a service: files in, answers out, with what speaks against them.
 
     settings.py   what is bounded, and by how much
-    models.py     the models that are served, each with its thresholds and its queue
+    models.py     the models that are served, each with its thresholds
+    desk.py       what the routes share: models, threads, how many images are at work
     batching.py   images that wait are computed together
     uploads.py    a request's body becomes files in memory, within bounds
     answers.py    logits → what is said of an image: decision, sets, abstention and its reason

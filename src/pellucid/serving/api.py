@@ -14,7 +14,6 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 
@@ -24,16 +23,16 @@ from pydantic import BaseModel
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from pellucid import __version__
-from pellucid.errors import PellucidError, ReadError
+from pellucid.errors import PellucidError
 from pellucid.serving import heat
-from pellucid.serving.answers import Answer, Answers, Looked, answer, look_at, unreadable
-from pellucid.serving.batching import Batcher
-from pellucid.serving.gate import Gate, busy
+from pellucid.serving.answers import Answers, Looked, look_at
+from pellucid.serving.desk import Desk
+from pellucid.serving.gate import Gate
 from pellucid.serving.heat import Explanation
 from pellucid.serving.meters import Meters
 from pellucid.serving.models import Served
 from pellucid.serving.settings import NOTICE, Settings
-from pellucid.serving.uploads import Upload, describe_body, keep_in_memory, read_uploads
+from pellucid.serving.uploads import describe_body, keep_in_memory, read_uploads
 
 _T = TypeVar("_T")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -75,10 +74,15 @@ ModelName = Annotated[
 Frame = Annotated[int, Query(ge=0, le=2**31, description="Frame of a file with several, from 0.")]
 
 
-def build_api(models: Mapping[str, Served], settings: Settings, meters: Meters) -> FastAPI:
-    """The application; its models are closed when it stops."""
+def build_api(
+    models: Mapping[str, Served],
+    settings: Settings,
+    meters: Meters,
+    extend: Callable[[FastAPI, Desk], None] | None = None,
+) -> FastAPI:
+    """The application; `extend` adds routes of its own, such as the page's."""
     keep_in_memory(settings)
-    desk = _Desk(models, settings, meters)
+    desk = Desk(models, settings, meters)
 
     @asynccontextmanager
     async def living(_: FastAPI) -> AsyncIterator[None]:
@@ -97,6 +101,8 @@ def build_api(models: Mapping[str, Served], settings: Settings, meters: Meters) 
         redoc_url=None,
     )
     _add_routes(api, desk)
+    if extend is not None:
+        extend(api, desk)
     routes = [getattr(route, "path", "") for route in api.routes]
     if "*" not in settings.hosts:
         api.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts))
@@ -104,81 +110,7 @@ def build_api(models: Mapping[str, Served], settings: Settings, meters: Meters) 
     return api
 
 
-class _Desk:
-    """What the routes share: models, threads that read pictures, and how many are at work."""
-
-    def __init__(self, models: Mapping[str, Served], settings: Settings, meters: Meters) -> None:
-        self.models, self.settings, self.meters = models, settings, meters
-        self._batchers: dict[str, Batcher] = {}
-        self._waiting = 0
-
-    def open(self) -> None:
-        """Begin the threads."""
-        self._readers = ThreadPoolExecutor(self.settings.decoders, thread_name_prefix="decode")
-        for name, served in self.models.items():
-            told = self.meters.batches.labels(model=name).observe
-            self._batchers[name] = Batcher(served.opened.compute, self.settings.batch_size, told)
-
-    def close(self) -> None:
-        """Answer what waits, and end the threads."""
-        self._readers.shutdown(wait=True)
-        for batcher in self._batchers.values():
-            batcher.close()
-
-    def find(self, name: str | None) -> Served:
-        """The model of that name, or the first; raises `HTTPException`."""
-        if name is None:
-            return next(iter(self.models.values()))
-        if name not in self.models:
-            raise HTTPException(404, f"The models are {', '.join(self.models)}.")
-        return self.models[name]
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the next image would be refused."""
-        return self._waiting >= self.settings.max_waiting
-
-    def admit(self, n: int) -> None:
-        """Count images in; raises `HTTPException` 429 where they are too many."""
-        if self._waiting and self._waiting + n > self.settings.max_waiting:
-            raise busy("As many images wait as may.")
-        self._waiting += n
-        self.meters.waiting.set(self._waiting)
-
-    def release(self, n: int) -> None:
-        """Count images out."""
-        self._waiting -= n
-        self.meters.waiting.set(self._waiting)
-
-    def read(self, work: Callable[..., _T], *arguments: Any) -> Future[_T]:
-        """Do something that takes time on a reading thread."""
-        return self._readers.submit(work, *arguments)
-
-    async def predict(self, served: Served, upload: Upload, frame: int) -> Answer:
-        """What is said of one file."""
-        limit = self.settings.max_pixels
-        try:
-            looked = await asyncio.wrap_future(self.read(look_at, served, upload, frame, limit))
-        except ReadError as error:
-            said = unreadable(upload, error)
-        else:
-            batcher = self._batchers[served.name]
-            logits = await asyncio.wrap_future(batcher.submit(looked.pixels))
-            said = answer(served, upload, looked, logits)
-        self.meters.images.labels(model=served.name, said=said.status).inc()
-        return said
-
-    async def in_time(self, work: Any) -> Any:
-        """The result of work, within the time that an answer may take."""
-        try:
-            async with asyncio.timeout(self.settings.answer_seconds):
-                return await work
-        except TimeoutError:
-            said = f"The answer took longer than {self.settings.answer_seconds:g} s."
-            raise HTTPException(503, said, {"Retry-After": "5"}) from None
-
-
-def _add_routes(api: FastAPI, desk: _Desk) -> None:
+def _add_routes(api: FastAPI, desk: Desk) -> None:
     settings = desk.settings
 
     @api.exception_handler(PellucidError)
@@ -249,11 +181,7 @@ def _add_routes(api: FastAPI, desk: _Desk) -> None:
             found = heat.explain(served, looked, chosen, of_class)
             return found, heat.draw(served, looked, found)
 
-        desk.admit(1)
-        try:
-            found, picture = await desk.in_time(asyncio.wrap_future(desk.read(work)))
-        finally:
-            desk.release(1)
+        found, picture = await desk.work(work)
         if "image/png" in request.headers.get("accept", ""):
             return Response(picture, media_type="image/png")
         return Explanation(

@@ -23,6 +23,7 @@ from pellucid.serving.meters import Meters
 from pellucid.serving.settings import Settings
 
 OPEN = ("/health", "/ready")  # asked by who starts and watches servers, who have no token
+PAGE = "/page/static/"  # what the page is made of holds no secret, and asks for the token
 OTHER = "other"
 _SAFE = {
     b"x-content-type-options": b"nosniff",
@@ -99,7 +100,8 @@ class Gate:
     def _refuse(self, scope: Scope) -> HTTPException | None:
         """Why a request is not looked at, if so."""
         headers = Headers(scope=scope)
-        if scope["path"] in OPEN:
+        path = scope["path"]
+        if path in OPEN or path == "/" or path.startswith(PAGE):
             return None
         if not self._may_ask(headers.get("authorization", "")):
             said = "Say who you are: Authorization: Bearer TOKEN."

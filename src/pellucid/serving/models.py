@@ -28,18 +28,23 @@ PUBLIC = (  # of a card; what a client may read
     "licence",
     "intended_use",
     "limits",
+    "thresholds",
 )
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model under its name, with the operating point that decides for each target."""
+    """A model under its name, with the operating point that decides for each target.
+
+    `place` is where it was opened: a run has a report beside its bundle.
+    """
 
     name: str
     opened: OpenedModel
     digest: str
     points: Mapping[str, Mapping[str, Any] | None]
     heads: Mapping[str, Floats]
+    place: Path
 
     def describe(self) -> dict[str, Any]:
         """What a client may know of it."""
@@ -81,6 +86,7 @@ def open_models(
             source.digest if isinstance(source, BundleFiles) else digest_of(opened.card),
             {t.name: choose_point(opened.card, t, operating_point) for t in opened.task.targets},
             head_weights(opened),
+            path,
         )
     if not served:
         raise UsageError("A server needs a model", remedy="Give a bundle or a run.")

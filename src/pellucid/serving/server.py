@@ -6,10 +6,17 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pellucid.errors import MissingPackage, UsageError
 from pellucid.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from pellucid.serving.desk import Desk
 
 TOKEN = "PELLUCID_TOKEN"  # noqa: S105 - the name of an environment variable
 _STOP_SECONDS = 30
@@ -45,8 +52,12 @@ def serve(
     engine: str = "auto",
     precision: str = "float32",
     operating_point: str | None = None,
+    extend: Callable[[FastAPI, Desk], None] | None = None,
 ) -> None:
-    """Serve models until the process is told to stop. Raises what `open_models` raises."""
+    """Serve models until the process is told to stop; `extend` adds routes, such as the page's.
+
+    Raises what `open_models` raises, and `UsageError` for an address that is taken.
+    """
     try:
         import uvicorn
 
@@ -63,7 +74,7 @@ def serve(
     )
     _log_to_standard_error()
     config = uvicorn.Config(
-        build_api(models, settings, meters),
+        build_api(models, settings, meters, extend),
         access_log=False,  # it would write paths as clients send them
         log_config=None,
         server_header=False,

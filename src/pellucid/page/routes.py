@@ -1,0 +1,222 @@
+"""What the page asks of the server, beside the API: its own files, numbers for the viewer, insides.
+
+Every question brings its image along, so that nothing is kept between two of them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+
+from pellucid.errors import PellucidError
+from pellucid.page import inside, pixels, reading, runs
+from pellucid.serving import heat
+from pellucid.serving.answers import Looked, answer, look_at
+from pellucid.serving.desk import Desk
+from pellucid.serving.models import Served
+from pellucid.serving.uploads import read_uploads
+
+STATIC = Path(__file__).parent / "static"
+_KINDS = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_OURS_ALONE = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; frame-src 'self' blob:; form-action 'none'; base-uri 'none'"
+)
+_REPORT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-downloads"
+Text = Annotated[str, Query(max_length=200)]
+
+
+def add_page(api: FastAPI, desk: Desk) -> None:
+    """Give an application the page and what it asks for.
+
+    Where there is torch, it is loaded meanwhile, so that the first heat map does not wait for it.
+    """
+    if inside.has_torch():
+        threading.Thread(target=_load_all, args=(desk,), daemon=True).start()
+    _add_files(api)
+    _add_model(api, desk)
+    _add_image(api, desk)
+
+
+def _load_all(desk: Desk) -> None:
+    for served in desk.models.values():
+        with suppress(PellucidError):
+            inside.load(served)
+
+
+def _add_files(api: FastAPI) -> None:
+    files = {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in _KINDS}
+
+    def serve(name: str) -> Callable[[], Any]:
+        async def file() -> Response:
+            kind = f"{_KINDS[Path(name).suffix]}; charset=utf-8"
+            headers = {"Content-Security-Policy": _OURS_ALONE}
+            return Response(files[name], media_type=kind, headers=headers)
+
+        return file
+
+    api.add_api_route("/", serve("index.html"), include_in_schema=False)
+    for name in files:
+        api.add_api_route(f"/page/static/{name}", serve(name), include_in_schema=False)
+
+
+def _add_model(api: FastAPI, desk: Desk) -> None:
+    @api.get("/page/about", include_in_schema=False)
+    async def about(model: Text | None = None) -> Any:
+        """What the page can show of a model."""
+        served = desk.find(model)
+        is_run = runs.report_of(served.place) is not None
+        return {
+            **served.describe(),
+            "models": list(desk.models),
+            "has_report": is_run,
+            "has_torch": inside.has_torch(),
+            "methods": inside.methods(),
+        }
+
+    @api.get("/page/report", include_in_schema=False)
+    async def report(model: Text | None = None) -> Response:
+        path = runs.report_of(desk.find(model).place)
+        if path is None:
+            raise HTTPException(404, "A report belongs to a run; a bundle is served.")
+        headers = {"Content-Security-Policy": _REPORT}
+        return Response(path.read_bytes(), media_type="text/html", headers=headers)
+
+    @api.get("/page/mistakes", include_in_schema=False)
+    async def mistakes(target: Text, truth: Text, called: Text, model: Text | None = None) -> Any:
+        place = desk.find(model).place
+        found = await desk.work(runs.mistakes, place, target, truth, called)
+        return {"images": found, "split": runs.SPLIT}
+
+    @api.get("/page/mistake", include_in_schema=False)
+    async def mistake(number: int, model: Text | None = None) -> Response:
+        data = await desk.work(runs.image_of, desk.find(model).place, number)
+        return Response(data, media_type="image/png")
+
+    @api.get("/page/anatomy", include_in_schema=False)
+    async def anatomy(model: Text | None = None) -> Any:
+        return await desk.work(inside.anatomy, desk.find(model))
+
+    @api.get("/page/choices", include_in_schema=False)
+    async def choices() -> Any:
+        if not inside.has_torch():
+            return {}
+        from pellucid.page import play
+
+        return await desk.work(play.choices)
+
+    @api.get("/page/logits", include_in_schema=False)
+    async def logits(values: Text) -> Any:
+        from pellucid.page import play
+
+        try:
+            numbers = [float(part) for part in values.split(",")]
+        except ValueError:
+            raise HTTPException(422, "Logits are numbers with commas between.") from None
+        return await desk.work(play.logits, numbers[:12])
+
+
+def _add_image(api: FastAPI, desk: Desk) -> None:
+    async def looked_at(request: Request, served: Served, frame: int) -> Callable[[], Looked]:
+        """The one image of a request, to be looked at on a reading thread."""
+        uploads = await read_uploads(request, desk.settings)
+        if len(uploads) != 1:
+            raise HTTPException(422, "One image is looked at at a time.")
+        return lambda: look_at(served, uploads[0], frame, desk.settings.max_pixels)
+
+    @api.post("/page/pixels", include_in_schema=False)
+    async def picture(request: Request, model: Text | None = None, frame: int = 0) -> Response:
+        look = await looked_at(request, desk.find(model), frame)
+        return _numbers(await desk.work(lambda: pixels.picture(look())))
+
+    @api.post("/page/heat", include_in_schema=False)
+    async def heat_map(
+        request: Request,
+        target: Text,
+        of_class: Text,
+        method: Text = inside.LAST_LAYER,
+        model: Text | None = None,
+        frame: int = 0,
+    ) -> Response:
+        served = desk.find(model)
+        chosen = heat.find_target(served, target)
+        look = await looked_at(request, served, frame)
+
+        def work() -> pixels.Shown:
+            looked = look()
+            cells: int | None
+            if method == inside.LAST_LAYER:
+                found = heat.explain(served, looked, chosen, of_class)
+                values, layer, cells = found.values, "the last layer", found.cells[0]
+            else:
+                values, layer = inside.attribute(served, looked, target, of_class, method)
+                cells = inside.rows_of(served, layer)
+            data, full = pixels.heat(values, looked, served.opened.preprocessing)
+            rows, columns = pixels.shown_size(looked.image.pixels)
+            signed = bool((np.asarray(values) < 0).any())
+            facts = {"rows": rows, "columns": columns, "full_scale": full, "is_signed": signed}
+            return pixels.Shown({**facts, "cells": cells, "layer": layer, "method": method}, data)
+
+        return _numbers(await desk.work(work))
+
+    @api.post("/page/reading", include_in_schema=False)
+    async def page(request: Request, model: Text | None = None, frame: int = 0) -> Response:
+        served = desk.find(model)
+        uploads = await read_uploads(request, desk.settings)
+        if len(uploads) != 1:
+            raise HTTPException(422, "One image is read at a time.")
+
+        def work() -> bytes:
+            looked = look_at(served, uploads[0], frame, desk.settings.max_pixels)
+            logits = served.opened.compute(looked.pixels[np.newaxis])[0]
+            found = heat.explain(served, looked, heat.find_target(served, None), None)
+            said = answer(served, uploads[0], looked, logits)
+            return reading.draw_reading(served, looked, said, found)
+
+        return Response(await desk.work(work), media_type="application/pdf")
+
+    @api.post("/page/maps", include_in_schema=False)
+    async def maps(request: Request, layer: Text, model: Text | None = None, frame: int = 0) -> Any:
+        served = desk.find(model)
+        look = await looked_at(request, served, frame)
+        return await desk.work(lambda: inside.maps(served, look(), layer))
+
+    @api.post("/page/walk", include_in_schema=False)
+    async def walk(request: Request, model: Text | None = None, frame: int = 0) -> Any:
+        served = desk.find(model)
+        look = await looked_at(request, served, frame)
+        return await desk.work(lambda: inside.walk(served, look()))
+
+    @api.post("/page/play", include_in_schema=False)
+    async def play_with(
+        request: Request,
+        play: Text,
+        settings: Text = "{}",
+        model: Text | None = None,
+        frame: int = 0,
+    ) -> Any:
+        from pellucid.page import play as playground
+
+        look = await looked_at(request, desk.find(model), frame)
+        try:
+            given = {str(key): str(value) for key, value in dict(json.loads(settings)).items()}
+        except (ValueError, TypeError, RecursionError):
+            raise HTTPException(422, "Settings are a JSON object.") from None
+        return await desk.work(lambda: playground.play(play, look(), given))
+
+
+def _numbers(shown: pixels.Shown) -> Response:
+    headers = {"X-Facts": json.dumps(shown.facts)}
+    return Response(shown.data, media_type="application/octet-stream", headers=headers)

@@ -1,0 +1,48 @@
+// Elements, made of words and never of markup: what a file is called cannot become a script.
+
+export function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key.startsWith("aria-")) element.setAttribute(key, String(value));
+    else if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(key, value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export function draw(name, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children.flat());
+  return element;
+}
+
+export const byId = (id) => document.getElementById(id);
+export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+
+export function choose(options, chosen, onchange, label) {
+  return make("label", {}, `${label} `, make("select", { onchange: (event) => onchange(event.target.value) },
+    options.map((option) => make("option", { value: option, selected: option === chosen }, option))));
+}
+
+export function say(text) {
+  const message = byId("message");
+  message.textContent = text;
+  message.hidden = !text;
+}
+
+export async function trying(work) {
+  try {
+    const found = await work();
+    say("");
+    return found;
+  } catch (error) {
+    say(error.message);
+    if (error.name !== "Error") console.error(error);
+    return null;
+  }
+}
