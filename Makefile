@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine with Python 3.11 and make:
 #   make demo   install, then phantom images → audit → train → evaluate → report
+#   make serve  the page that reads images with what the demo trained
 #   make test   install, then run all tests
 # Each target makes the environment it needs; `make PYTHON=python3.12 test` uses another Python.
 
@@ -11,7 +12,7 @@ AUTOML := .venv-automl
 EXTRAS := train,timm,serve,onnx,explain,tune,pacs
 PYTEST_WORKERS ?= 2
 
-.PHONY: install demo test lint check bench bench-peers bench-automl docs pictures constraints clean
+.PHONY: install demo serve test lint check bench bench-peers bench-automl docs pictures constraints clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +25,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: install
 	$(BIN)/pellucid demo oct --out demo/oct --overwrite
+
+# The page and the API of what `make demo` trained, until ctrl-C.
+serve: install
+	$(BIN)/pellucid serve demo/oct/run
 
 # One thread a worker: two workers with two threads each would fight over the cores.
 test: install

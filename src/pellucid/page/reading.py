@@ -50,8 +50,7 @@ def draw_reading(served: Served, looked: Looked, answer: Answer, heat: Heat) -> 
             va="top",
             bbox={"facecolor": "none", "edgecolor": "black", "pad": 5},
         )
-        _pictures(figure, y - 0.055, served, looked, heat)
-        y -= 0.46
+        y = _pictures(figure, y - 0.055, served, looked, heat) - 0.03
         for target in answer.targets:
             y = _target(figure, y, target)
         said = [f"Not to be relied on: {reason.message}" for reason in answer.reasons]
@@ -72,19 +71,21 @@ def _lines(figure: Figure, y: float, lines: list[str], *, size: float, **style: 
     return y
 
 
-def _pictures(figure: Figure, top: float, served: Served, looked: Looked, heat: Heat) -> None:
+def _pictures(figure: Figure, top: float, served: Served, looked: Looked, heat: Heat) -> float:
+    """The image and the same under its map; the height below them."""
     picture = fit_picture(shown_planes(looked.image.pixels))
     height, width = picture.shape[0], picture.shape[1]
     values = place_back(heat.values, height, width, served.opened.preprocessing)
     shown = overlay(picture, HeatMap(values, heat.of_class, "logit"))
     side = (_RIGHT - _LEFT - 0.03) / 2
     tall = min(0.36, side * A4_IN[0] / A4_IN[1] * height / width)
-    titles = ["The image", f"Where it speaks for {heat.of_class} (Grad-CAM of the last layer)"]
+    titles = ["The image", f"Where it speaks for {heat.of_class}: Grad-CAM, {heat.layer}"]
     for number, (pixels, title) in enumerate(zip((picture, shown), titles, strict=True)):
         axes = figure.add_axes((_LEFT + number * (side + 0.03), top - 0.02 - tall, side, tall))
         axes.imshow(np.asarray(pixels))
         axes.set_axis_off()
-        axes.set_title(title, size=9, loc="left")
+        axes.set_title(title, size=8.5, loc="left")
+    return top - 0.02 - tall
 
 
 def _target(figure: Figure, y: float, target: TargetAnswer) -> float:
@@ -92,7 +93,7 @@ def _target(figure: Figure, y: float, target: TargetAnswer) -> float:
     y = _lines(figure, y, [target.target], size=12, weight="bold") - 0.004
     tall = 0.022 * len(target.probabilities)
     axes: Axes = figure.add_axes((_LEFT + 0.2, y - tall, 0.45, tall))
-    names = list(target.probabilities)[::-1]
+    names = list(target.probabilities)
     values = [target.probabilities[name] for name in names]
     axes.barh(names, values, color="#0072B2", height=0.62)
     axes.set(xlim=(0, 1), xticks=[])
@@ -112,5 +113,5 @@ def _target(figure: Figure, y: float, target: TargetAnswer) -> float:
         said.append(f"Called {decided.called} at {point}, a threshold of {decided.threshold:.3f}.")
     for one in target.prediction_sets:
         classes = ", ".join(one.classes) or "none"
-        said.append(f"In question, with {one.promised:.0%} promised: {classes}.")
+        said.append(f"In question, with {100 * one.promised:.0f} % promised: {classes}.")
     return _lines(figure, y - tall - 0.012, said, size=9.5) - 0.012

@@ -182,6 +182,10 @@ def _add_image(api: FastAPI, desk: Desk) -> None:
             looked = look_at(served, uploads[0], frame, desk.settings.max_pixels)
             logits = served.opened.compute(looked.pixels[np.newaxis])[0]
             found = heat.explain(served, looked, heat.find_target(served, None), None)
+            if inside.has_torch():  # a finer map than the last layer's
+                name, label = found.target.name, found.of_class
+                values, layer = inside.attribute(served, looked, name, label, "grad_cam")
+                found = found._replace(values=values, layer=layer)
             said = answer(served, uploads[0], looked, logits)
             return reading.draw_reading(served, looked, said, found)
 

@@ -52,6 +52,7 @@ class Heat(NamedTuple):
     of_class: str
     probability: float
     cells: tuple[int, int]
+    layer: str = "the last layer"
 
 
 def find_target(served: Served, name: str | None) -> Target:

@@ -4,6 +4,7 @@ import { ask } from "./ask.js";
 import { byId, make, trying } from "./html.js";
 import { state } from "./state.js";
 import { Viewer } from "./viewer.js";
+import { layerName } from "./words.js";
 
 let anatomy = null;
 let anatomyOf = "";
@@ -28,7 +29,7 @@ export async function showInside() {
   box.replaceChildren(make("div", { class: "wide" }, make("div", { class: "split" },
     make("div", {}, make("h2", {}, `${anatomy.network}: ${anatomy.formula}`),
       make("p", { class: "muted" }, `${anatomy.parameters.toLocaleString("en")} parameters, ${anatomy.multiply_adds.toLocaleString("en")} multiply-adds an image.`),
-      make("div", { class: "subtabs" }, anatomy.stages.map((name) => make("button", { "aria-pressed": name === layer, onclick: (event) => { layer = name; press(event.target); showMaps(); } }, name)),
+      make("div", { class: "subtabs" }, anatomy.stages.map((name) => make("button", { "aria-pressed": name === layer, onclick: (event) => { layer = name; press(event.target); showMaps(); } }, layerName(name))),
         make("button", { "aria-pressed": false, onclick: (event) => { press(event.target); walk(); } }, "From edges to disease")),
       make("div", { id: "maps" })),
     make("div", { class: "sticky" }, canvas, note)),
@@ -54,7 +55,7 @@ async function showMaps() {
   const { field } = found;
   const sees = field.is_whole_image ? "the whole image" : `${Math.round(field.size)} × ${Math.round(field.size)} of the network's ${found.image_size} × ${found.image_size} pixels`;
   place.replaceChildren(
-    make("p", {}, `${layer}: ${found.channels} maps of ${found.rows} × ${found.columns}; a unit sees ${sees}. The strongest maps are first; ${found.is_signed ? "grey is 0, bright above, dark below" : "black is 0"}. Point at a cell to see its field on the image.`),
+    make("p", {}, `${layerName(layer)}: ${found.channels} maps of ${found.rows} × ${found.columns}; a unit sees ${sees}. The strongest maps are first; ${found.is_signed ? "grey is 0, bright above, dark below" : "black is 0"}. Point at a cell to see its field on the image.`),
     make("div", { class: "tiles" }, found.maps.map((one) => make("figure", {},
       map(one, found), make("figcaption", {}, `channel ${one.channel}`)))));
 }
@@ -94,7 +95,7 @@ function showField(found, row, column) {
   const [sy, sx] = [rows / height, columns / width];
   viewer.box = { x: (first(column) + 0.5 - left) * sx, y: (first(row) + 0.5 - top) * sy, width: size * sx, height: size * sy };
   viewer.draw();
-  viewer.note.textContent = `${found.layer}, row ${row}, column ${column}: it sees what is framed, ${Math.round(size)} × ${Math.round(size)} of the network's pixels${size > side ? ", more than the image has" : ""}.`;
+  viewer.note.textContent = `${layerName(found.layer)}, row ${row}, column ${column}: it sees what is framed, ${Math.round(size)} × ${Math.round(size)} of the network's pixels${size > side ? ", more than the image has" : ""}.`;
 }
 
 async function walk() {
@@ -106,7 +107,7 @@ async function walk() {
   if (!found) return;
   const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
   place.replaceChildren(
-    ...found.stages.map((stage, k) => make("section", {}, make("h3", {}, `${k + 1}. ${stage.layer}`),
+    ...found.stages.map((stage, k) => make("section", {}, make("h3", {}, `${k + 1}. ${layerName(stage.layer)}`),
       make("p", { class: "muted" }, `${stage.shape[0]} maps of ${stage.shape[1]} × ${stage.shape[2]}; a unit sees ${stage.is_whole_image ? "the whole image" : `${Math.round(stage.sees)} pixels`}.`),
       make("div", { class: "tiles" }, stage.maps.map((one) => make("figure", {}, make("img", { class: "map", alt: "", src: `data:image/png;base64,${one.png}` }), make("figcaption", {}, `channel ${one.channel}`)))))),
     make("h3", {}, `${found.stages.length + 1}. Global ${found.pooling} pooling and the fully connected layer`),

@@ -4,7 +4,7 @@ import { ask } from "./ask.js";
 import { byId, make, trying } from "./html.js";
 import { changed, state } from "./state.js";
 import { toHeat, toPicture, Viewer } from "./viewer.js";
-import { wordDecision, wordSets, wordSimilar } from "./words.js";
+import { layerName, wordDecision, wordSets, wordSimilar } from "./words.js";
 
 const AT_ONCE = 8;
 const MOST_BYTES = 48 * 2 ** 20;
@@ -132,8 +132,8 @@ export async function layHeat() {
   if (mine !== asking || state.current !== item) return;
   viewer.lay(found && toHeat(found));
   const { cells, full_scale: full, layer } = found?.facts || {};
-  byId("heat-note")?.replaceChildren(!found ? "" : full === 0 ? `Nothing speaks for ${label} in ${layer}.`
-    : cells ? `Where ${layer} speaks for ${label}: ${cells} × ${cells} cells, and nothing finer. A map shows what the model looked at, not whether it is right.`
+  byId("heat-note")?.replaceChildren(!found ? "" : full === 0 ? `Nothing speaks for ${label} in ${layerName(layer)}.`
+    : cells ? `Where ${layerName(layer)} speaks for ${label}: ${cells} × ${cells} cells, and nothing finer. A map shows what the model looked at, not whether it is right.`
       : `What each pixel added to the logit of ${label}; blue speaks against.`);
 }
 

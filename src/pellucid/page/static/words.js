@@ -12,6 +12,9 @@ export function wordDecision(one) {
   return `The probability of ${positive}, ${p.toFixed(3)}, is ${side} the threshold ${decision.threshold.toFixed(3)} (${pointName(decision.operating_point)}).`;
 }
 
+// A stage of the plain network has a number for a name.
+export const layerName = (name) => (/^\d/.test(name) ? `block ${Number(name) + 1}` : name);
+
 export function pointName(name) {
   return { youden: "Youden's point, chosen on validation", default: "one half",
     sensitivity: "chosen on validation for a sensitivity", specificity: "chosen on validation for a specificity",
