@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine with Python 3.11 and make:
+# Two commands do all the set-up on a fresh machine with Python 3.11 and make, a third serves:
 #   make demo   install, then phantom images → audit → train → evaluate → report
 #   make serve  the page that reads images with what the demo trained
 #   make test   install, then run all tests

@@ -91,7 +91,6 @@ def test_the_run_folder_is_complete(run: Path) -> None:
         "evaluation.json",
         "report.html",
         "bundle/card.json",
-        "bundle/guard.safetensors",
         "bundle/model.onnx",
         "bundle/trained_on.json",
         "bundle/weights.safetensors",

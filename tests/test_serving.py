@@ -495,9 +495,9 @@ def test_models_of_one_name_and_unknown_points_are_refused(model: Path, tmp_path
         open_models([str(model), str(model)])
     with pytest.raises(UsageError, match="operating points of 'label' are"):
         open_models([str(model)], operating_point="x")
-    other = tiny_model(tmp_path / "run" / "bundle")
+    other = tiny_model(tmp_path / "chest" / "run" / "bundle")
     models = open_models([f"{other}"], operating_point="default")
-    assert list(models) == ["run"]
+    assert list(models) == ["chest"]
 
 
 def test_tokens_are_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,10 +94,10 @@ def open_models(
 
 
 def _name(place: str) -> tuple[str, Path]:
-    """The name and the path; a run's bundle is called after the run."""
+    """The name and the path; a folder called "run" or "bundle" after the one that it is in."""
     name, equals, path = place.partition("=")
     if equals and name.strip() and not Path(place).exists():
         return name.strip(), Path(path)
     whole = Path(place)
-    parts = [part for part in whole.resolve().parts if part != "bundle"] or ["model"]
+    parts = [part for part in whole.resolve().parts if part not in ("bundle", "run")] or ["model"]
     return parts[-1].removesuffix(".zip"), whole
