@@ -16,6 +16,7 @@ from cli import pellucid
 from explained_model import BINARY, TWO_TARGETS, draw_image, tiny_bundle, tiny_model
 from pellucid.bundle import Bundle, load_bundle, save_bundle
 from pellucid.bundle.files import open_files
+from pellucid.data.trained_on import load_trained_on
 from pellucid.errors import CheckFailed, UsageError
 from pellucid.exporting import runtimes
 from pellucid.exporting.parity import images_to_ask
@@ -194,6 +195,10 @@ def test_a_bundle_is_packed_without_patients_and_always_alike(model: Path, tmp_p
         assert sorted(archive.namelist()) == ["card.json", "model.onnx", "weights.safetensors"]
     kept = export(model, tmp_path / "kept", fingerprints=True)
     assert (kept.out / "trained_on.json").is_file()
+    assert load_trained_on(first.out) is None
+    archived = export(model, tmp_path / "kept.zip", fingerprints=True)
+    known = [load_trained_on(done.out) for done in (archived, kept)]
+    assert [one is not None and one.salt for one in known] == [bytes(16)] * 2
     folder = export(first.out, tmp_path / "folder")
     assert load_bundle(folder.out).card == card
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from pellucid.errors import BundleError
 from pellucid.images.describing import describe_views
 from pellucid.images.image import Image
-from pellucid.images.view import digest_of, view_of
+from pellucid.images.view import view_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ _FOLDS = 5
 _MOST_IMAGES = 20_000  # described; beyond, a sample stands for all
 _TAIL = 0.05  # of the images: where the exponential tail of oddness begins
 _SMALLER = 0.5  # of the shorter side of all but the smallest hundredth of the training images
+_LEAST_STEP = 0.5 / 65535  # between two of the levels of 16 bits
 _GREY = 0.02  # mean distance of channels, of full scale: below it a picture is grey to the eye
 _SHAPES = {"centre": 1, "directions": 2, "spreads": 1, "usual": 2}
 
@@ -68,9 +69,9 @@ class Guard:
 
     def cautions(self, image: Image) -> list[Caution]:
         """What speaks against an answer for this image; usually nothing."""
-        shown = "The image shows nothing: every pixel has the same value."
-        if not digest_of(image.pixels):
-            return [Caution("blank", shown)]
+        if np.ptp(image.pixels) < _LEAST_STEP:
+            said = "The image shows nothing: every pixel has the same value."
+            return [Caution("blank", said)]
         found, facts = [], self.facts
         modality, known = str(image.facts.get("modality") or ""), facts["modalities"]
         if modality and known and modality not in known:

@@ -14,10 +14,11 @@ import base64
 import hashlib
 import json
 import secrets
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,14 +75,25 @@ def save_trained_on(trained_on: TrainedOn, folder: Path) -> Path:
 
 
 def load_trained_on(model: Path) -> TrainedOn | None:
-    """What a bundle, or the bundle of a run, says; None where it says nothing.
+    """What a bundle (a folder or a .zip), or the bundle of a run, says; None for nothing.
 
     Raises `BundleError` when the file is damaged.
     """
     for path in (model / FILE, model / "bundle" / FILE):
         if path.is_file():
-            return _read(path)
-    return None
+            with path.open("rb") as file:
+                return _read(path, file)
+    if not model.is_file() or not zipfile.is_zipfile(model):
+        return None
+    try:
+        with zipfile.ZipFile(model) as archive:
+            names = [name for name in archive.namelist() if name.split("/")[-1] == FILE]
+            if not names:
+                return None
+            with archive.open(names[0]) as file:
+                return _read(model, file)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"{model} is damaged", type(error).__name__) from error
 
 
 def check_not_trained_on(table: pd.DataFrame, trained_on: TrainedOn) -> None:
@@ -105,11 +117,12 @@ def check_not_trained_on(table: pd.DataFrame, trained_on: TrainedOn) -> None:
         )
 
 
-def _read(path: Path) -> TrainedOn:
-    if path.stat().st_size > _MAX_BYTES:
+def _read(path: Path, file: IO[bytes]) -> TrainedOn:
+    data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
         raise BundleError(f"{path} is larger than such a file can be")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(data.decode("utf-8"))
         if document["format"] != FORMAT or document["version"] != 1:
             raise BundleError(f"{path} was written by another program or a newer Pellucid")
         salt = bytes.fromhex(document["salt"])

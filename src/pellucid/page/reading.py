@@ -78,7 +78,7 @@ def _pictures(figure: Figure, top: float, served: Served, looked: Looked, heat: 
     values = place_back(heat.values, height, width, served.opened.preprocessing)
     shown = overlay(picture, HeatMap(values, heat.of_class, "logit"))
     side = (_RIGHT - _LEFT - 0.03) / 2
-    tall = min(0.36, side * A4_IN[0] / A4_IN[1] * height / width)
+    tall = float(min(0.36, side * A4_IN[0] / A4_IN[1] * height / width))
     titles = ["The image", f"Where it speaks for {heat.of_class}: Grad-CAM, {heat.layer}"]
     for number, (pixels, title) in enumerate(zip((picture, shown), titles, strict=True)):
         axes = figure.add_axes((_LEFT + number * (side + 0.03), top - 0.02 - tall, side, tall))
