@@ -53,7 +53,6 @@ def make_model(folder: Path) -> None:
     from pellucid.images.preprocessing import Preprocessing
     from pellucid.network.classifier import build_classifier
     from pellucid.network.spec import NetworkSpec
-    from pellucid.prediction.engines import open_engine
     from pellucid.task import Target, Task
 
     task = Task(targets=(Target(name="label", classes=("normal", "pneumonia")),))
@@ -61,7 +60,6 @@ def make_model(folder: Path) -> None:
     classifier = build_classifier(spec, task).eval()
     preprocessing = Preprocessing(image_size=SIZE, channels=1)
     save_bundle(folder / "model", Bundle(classifier, spec, task, preprocessing, {}))
-    open_engine(folder / "model")  # converts, so that the workers find the graph kept
     warnings.simplefilter("ignore")  # advice about the exporter
     torch.onnx.export(
         classifier,
@@ -149,6 +147,7 @@ def answer(folder: Path, engine: str, precision: str) -> None:
     """A worker: images a second of one engine, from files or from ready tensors."""
     from pellucid.prediction.engines import open_engine
     from pellucid.prediction.files import predict_files
+    from pellucid.prediction.listing import list_images
 
     opened = open_engine(folder / "model", engine, precision)
     assert (opened.name, opened.precision) == (engine, precision)
@@ -159,7 +158,7 @@ def answer(folder: Path, engine: str, precision: str) -> None:
         files, batch = sorted((folder / case["kind"]).iterdir()), case["batch"]
         n = 4 * len(files) if (engine, precision) == ("openvino", "bfloat16") else len(files)
         n = n if batch > 1 else n // 2
-        paths = (files * 4)[:n]
+        paths = list_images((files * 4)[:n])
 
         def work() -> None:
             if case["who"] == ALONE:

@@ -2,6 +2,7 @@
 
     python benchmarks/serving.py --json FILE                     # 1, 8, 32 and 64 clients, overload
     python benchmarks/serving.py --part memory --requests 20000  # whether memory stays flat
+    python benchmarks/serving.py --part page                     # how soon the page shows something
 
 A client sends one JPEG of 224 pixels, waits for the answer and sends the next; every answer is held
 against the engine's own for that image, to 1e-4. The limit is the engine alone in the same process
@@ -9,7 +10,9 @@ kind: batches of 16 ready tensors, nothing decoded. Clients are threads of one p
 processor, so that they take their share of it. Overload is more clients than a server answers at
 once: some are told 429 and come again; afterwards everybody is answered.
 
-The memory part serves a small network, so that many requests fit in a few minutes.
+The memory part serves a small network, so that many requests fit in a few minutes. The page part
+drives Chromium: from the address to the first useful paint, and from choosing a file to its answer
+and heat map on the screen; the first image of a fresh page and server, then others.
 """
 
 from __future__ import annotations
@@ -270,6 +273,42 @@ def measure_memory(options: argparse.Namespace, folder: Path) -> list[dict[str, 
     return rows
 
 
+def measure_page(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    import shutil
+
+    from playwright.sync_api import sync_playwright
+
+    model, asked, _ = make_model(folder, "resnet18", 224)
+    paths = [folder / f"{number}.jpg" for number in range(9)]
+    for path, one in zip(paths, asked, strict=False):
+        path.write_bytes(one.body.partition(b"\r\n\r\n")[2].rpartition(b"\r\n--b--")[0])
+    rows = []
+    with serving(model) as (port, _), sync_playwright() as started:
+        words = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
+        found = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = started.chromium.launch(executable_path=found, args=words)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        began = time.monotonic()
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_text("Drop images here").wait_for()
+        rows.append({"what": "first useful paint", "seconds": time.monotonic() - began})
+        time.sleep(8)  # torch is loaded meanwhile, as it is while a reader looks for images
+        for number, path in enumerate(paths):
+            began = time.monotonic()
+            page.set_input_files("#files", [str(path)])
+            page.locator("#list button").nth(number).click()
+            note = page.locator("#heat-note")
+            while "cells" not in (note.text_content() if note.count() else ""):
+                time.sleep(0.002)
+            what = "the first image" if number == 0 else "another image"
+            rows.append({"what": what, "seconds": time.monotonic() - began})
+        browser.close()
+    others = [row["seconds"] for row in rows if row["what"] == "another image"]
+    kept = [row for row in rows if row["what"] != "another image"]
+    last = {"what": "another image, median", "seconds": statistics.median(others)}
+    return [{**row, "seconds": round(row["seconds"], 3)} for row in (*kept, last)]
+
+
 def _memory(pid: int) -> float:
     """Resident memory of a process, in MiB."""
     text = Path(f"/proc/{pid}/status").read_text()
@@ -279,14 +318,14 @@ def _memory(pid: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("load", "memory"), default="load")
+    parser.add_argument("--part", choices=("load", "memory", "page"), default="load")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each load")
     parser.add_argument("--requests", type=int, default=20_000, help="of the memory part")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    measure = measure_load if options.part == "load" else measure_memory
+    measure = {"load": measure_load, "memory": measure_memory, "page": measure_page}
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(options, Path(folder))
+        rows = measure[options.part](options, Path(folder))
     command = f"python benchmarks/serving.py --part {options.part}"
     cores = len(os.sched_getaffinity(0))
     publish([{**row, "cores": cores} for row in rows], command, options.json)
