@@ -221,6 +221,10 @@ def test_nothing_is_written_over_unasked(model: Path, tmp_path: Path) -> None:
     for place in (model, model.parent):
         with pytest.raises(UsageError, match="holds the model itself"):
             export(model, place, overwrite=True)
+    plain = tmp_path / "plain"
+    plain.write_text("a file where a folder shall be")
+    with pytest.raises(UsageError, match="cannot be written"):
+        export(model, plain, overwrite=True)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")

@@ -41,7 +41,7 @@ def pack(
     if out.suffix == ".zip":
         write_bytes(out, _zipped(parts))
     else:
-        if out.exists():
+        if out.is_dir():
             shutil.rmtree(out)
         for name, data in sorted(parts.items(), key=lambda part: part[0] == files.CARD):
             write_bytes(out / name, data)

@@ -24,12 +24,7 @@ from pellucid.serving.models import Served
 from pellucid.serving.uploads import read_uploads
 
 STATIC = Path(__file__).parent / "static"
-_KINDS = {
-    ".html": "text/html",
-    ".css": "text/css",
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-}
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _OURS_ALONE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data: blob:; frame-src 'self' blob:; form-action 'none'; base-uri 'none'"

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from pellucid.bundle import files
 from pellucid.bundle.card import read_preprocessing, read_task
-from pellucid.bundle.files import BundleFiles, open_files
+from pellucid.bundle.files import BundleFiles, digest_of, open_files
 from pellucid.bundle.graph import (
     LOGITS,
     MAPS,
@@ -86,6 +86,12 @@ class OpenedModel(NamedTuple):
         return self.engine.compute
 
     @property
+    def digest(self) -> str:
+        """The model's name; of one in memory, of its card."""
+        source = self.source
+        return source.digest if isinstance(source, BundleFiles) else digest_of(self.card)
+
+    @property
     def name(self) -> str:
         """Who computes."""
         return self.engine.name
@@ -113,11 +119,10 @@ def open_engine(
     parts = read_task(opened), read_preprocessing(opened), opened.card
     guard = Guard.load(opened) if opened.has(files.GUARD) else None
     refused: UsageError | None = None
-    for name in names if opened.has(files.GRAPH) else ():
-        if name == "torch":
-            break
+    able = [name for name in names if name != "torch"] if opened.has(files.GRAPH) else []
+    graph = opened.read(files.GRAPH) if able else b""
+    for name in able:
         try:
-            graph = opened.read(files.GRAPH)
             return OpenedModel(*parts, guard, opened, _open_graph(graph, name, parts, precision))
         except UsageError as error:
             refused = error

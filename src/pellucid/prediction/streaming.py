@@ -22,7 +22,6 @@ from typing import Any, BinaryIO, NamedTuple
 
 import pandas as pd
 
-from pellucid.bundle.files import BundleFiles, digest_of
 from pellucid.errors import PredictionsError, UsageError
 from pellucid.evaluation.predictions import FLOATS, REQUIRED
 from pellucid.prediction.engines import OpenedModel
@@ -37,7 +36,7 @@ from pellucid.prediction.tables import Shift
 from pellucid.storage import cannot_write, write_json
 
 _SECONDS_BETWEEN_NOTES = 2.0
-_TEXT = (*REQUIRED, "y_true", "caution")
+_TEXT = (*REQUIRED, "caution")
 _SHOWN_REASONS = 20
 
 
@@ -80,7 +79,7 @@ def predict_to_file(
     if out.suffix not in (".csv", ".parquet"):
         raise PredictionsError("Predictions are written as .csv or .parquet", repr(out.name))
     place = _Place(out)
-    about = {"model": _digest(opened), **describe_computing(opened, shifts)}
+    about = {"model": opened.digest, **describe_computing(opened, shifts)}
     note = _begin(place, about, resume=resume, overwrite=overwrite)
     digest, left = hashlib.sha256(), iter(images)
     for listed in islice(left, note.n_images):
@@ -88,7 +87,7 @@ def predict_to_file(
     if digest.hexdigest() != (note.names or hashlib.sha256().hexdigest()):
         rule = f"What was stopped at {place.part} is a prediction of other images"
         raise UsageError(rule, remedy="Give the same images in the same order, or add --overwrite.")
-    reasons: list[str] = []
+    reasons, names = list[str](), list[bytes]()
 
     def noted() -> Iterator[Listed]:
         """The images, their names taken down in the order in which they are answered."""
@@ -96,7 +95,6 @@ def predict_to_file(
             names.append(_name(listed))
             yield listed
 
-    names: list[bytes] = []
     try:
         with place.part.open("r+b") as rows, place.failed.open("r+b") as failed:
             rows.seek(note.n_bytes)
@@ -180,12 +178,6 @@ def _read_note(place: _Place) -> _Note:
         rule = f"What was stopped at {place.part} is damaged"
         raise UsageError(rule, remedy="Begin again with --overwrite.") from error
     return note
-
-
-def _digest(opened: OpenedModel) -> str:
-    """The model's name; of one in memory, of its card."""
-    source = opened.source
-    return source.digest if isinstance(source, BundleFiles) else digest_of(opened.card)
 
 
 def _name(listed: Listed) -> bytes:

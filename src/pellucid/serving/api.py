@@ -15,7 +15,7 @@ import base64
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -34,7 +34,6 @@ from pellucid.serving.models import Served
 from pellucid.serving.settings import NOTICE, Settings
 from pellucid.serving.uploads import describe_body, keep_in_memory, read_uploads
 
-_T = TypeVar("_T")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 

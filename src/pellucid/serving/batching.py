@@ -40,11 +40,6 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="compute", daemon=True)
         self._thread.start()
 
-    @property
-    def n_waiting(self) -> int:
-        """Images that nobody computes yet."""
-        return self._queue.qsize()
-
     def submit(self, pixels: Pixels) -> Future[Floats]:
         """The logits (L,) of one image (C, S, S), in time."""
         waiting = _Waiting(pixels, Future())

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pellucid.bundle.files import BundleFiles, digest_of
 from pellucid.errors import UsageError
 from pellucid.prediction.class_map import Floats, head_weights
 from pellucid.prediction.decisions import choose_point
@@ -41,10 +40,14 @@ class Served:
 
     name: str
     opened: OpenedModel
-    digest: str
     points: Mapping[str, Mapping[str, Any] | None]
     heads: Mapping[str, Floats]
     place: Path
+
+    @property
+    def digest(self) -> str:
+        """What names the model wherever it lies."""
+        return self.opened.digest
 
     def describe(self) -> dict[str, Any]:
         """What a client may know of it."""
@@ -79,11 +82,9 @@ def open_models(
             rule = "Models are served under names that differ"
             raise UsageError(rule, repr(name), "Write NAME=PATH.")
         opened = open_engine(path, engine, precision)
-        source = opened.source
         served[name] = Served(
             name,
             opened,
-            source.digest if isinstance(source, BundleFiles) else digest_of(opened.card),
             {t.name: choose_point(opened.card, t, operating_point) for t in opened.task.targets},
             head_weights(opened),
             path,
