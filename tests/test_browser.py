@@ -23,7 +23,8 @@ pytest.importorskip("onnxruntime")
 
 from playwright.sync_api import sync_playwright
 
-from served import guarded_model, png, scans
+from fake_scans import scans
+from served import guarded_model, png
 from server_process import serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

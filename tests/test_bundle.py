@@ -15,6 +15,7 @@ import torch
 from safetensors.numpy import load, save
 
 from explained_model import BINARY, TWO_TARGETS, tiny_bundle, tiny_model
+from fake_scans import scan_guard, scans
 from pellucid.bundle import artefact, files, load_bundle, save_bundle
 from pellucid.bundle.card import limits, operating_points, set_thresholds
 from pellucid.bundle.files import open_files, sign
@@ -233,30 +234,25 @@ def test_a_network_that_cannot_become_a_graph_says_so(
 # --- the guard ------------------------------------------------------------------------------------
 
 
-def pictures(n: int, seed: int, kind: str = "blob") -> np.ndarray:
-    """Bright discs at changing places on a shade, or stripes."""
-    generator = np.random.default_rng(seed)
+def stripes(n: int) -> np.ndarray:
+    """Another kind: stripes of changing width on the same shade."""
+    generator = np.random.default_rng(3)
     rows, columns = np.mgrid[:128, :128]
     found = np.zeros((n, 128, 128), np.uint8)
     for view in found:
-        y, x, r = generator.uniform((40, 40, 15), (88, 88, 30))
         shade = 60 + 0.3 * rows + generator.normal(0, 6, (128, 128))
-        if kind == "blob":
-            shape = 110.0 * (np.hypot(rows - y, columns - x) < r)
-        else:
-            shape = 110.0 * (np.sin(columns / r * 4) > 0)
-        view[:] = np.clip(shade + shape, 0, 255)
+        lines = np.sin(columns / generator.uniform(15, 30) * 4) > 0
+        view[:] = np.clip(shade + 110.0 * lines, 0, 255)
     return found
+
+
+def guard_of(**changes: Any) -> Any:
+    return scan_guard(width=200, height=180, **changes)
 
 
 def facts_of(n: int, **changes: Any) -> pd.DataFrame:
     row = {"width": 200, "height": 180, "colourfulness": 0.0, "pixel_digest": "x", **changes}
     return pd.DataFrame([row] * n)
-
-
-def guard_of(n: int = 200, **changes: Any) -> Any:
-    groups = np.array([f"p{number // 2}" for number in range(n)], dtype=object)
-    return fit_guard(pictures(n, 1), np.arange(n), facts_of(n, **changes), groups)
 
 
 def as_image(view: np.ndarray, **facts: Any) -> Image:
@@ -266,16 +262,16 @@ def as_image(view: np.ndarray, **facts: Any) -> Image:
 
 def test_the_guard_knows_its_own_kind_and_no_other() -> None:
     guard = guard_of()
-    own = guard.oddness(pictures(200, 2))
+    own = guard.oddness(scans(200, 2))
     assert (own > guard.facts["limit"]).mean() <= 0.03
-    assert (guard.oddness(pictures(50, 3, "stripes")) > guard.facts["limit"]).all()
-    assert (guard.oddness(255 - pictures(50, 4)) > guard.facts["limit"]).all()
-    assert guard.cautions(as_image(pictures(1, 2)[0])) == []
+    assert (guard.oddness(stripes(50)) > guard.facts["limit"]).all()
+    assert (guard.oddness(255 - scans(50, 4)) > guard.facts["limit"]).all()
+    assert guard.cautions(as_image(scans(1, 2)[0])) == []
 
 
 def test_what_the_guard_says_of_an_image() -> None:
     guard = guard_of(modality="CR")
-    view = pictures(1, 2)[0]
+    view = scans(1, 2)[0]
 
     def codes(image: Image) -> list[str]:
         return [caution.code for caution in guard.cautions(image)]
@@ -283,7 +279,7 @@ def test_what_the_guard_says_of_an_image() -> None:
     assert codes(as_image(view, modality="CR")) == []
     assert codes(as_image(view, modality="US")) == ["wrong_modality"]
     assert codes(as_image(view)) == []  # a PNG tells no modality
-    assert codes(as_image(pictures(1, 5, "stripes")[0])) == ["unlike_training"]
+    assert codes(as_image(stripes(1)[0])) == ["unlike_training"]
     assert codes(Image(np.full((1, 200, 200), 0.4, np.float32), {})) == ["blank"]
     small = Image(as_image(view).pixels[:, ::4, ::4], {})
     assert codes(small) == ["too_small"]
@@ -294,16 +290,16 @@ def test_what_the_guard_says_of_an_image() -> None:
 
 
 def test_too_few_images_make_no_guard() -> None:
-    views = pictures(20, 1)
+    views = scans(20, 1)
     groups = np.arange(20).astype(object)
     assert fit_guard(views, np.arange(20), facts_of(20), groups) is None
     blank = facts_of(80, pixel_digest="")
-    assert fit_guard(pictures(80, 1), np.arange(80), blank, np.arange(80).astype(object)) is None
+    assert fit_guard(scans(80, 1), np.arange(80), blank, np.arange(80).astype(object)) is None
 
 
 def test_a_guard_of_one_patient_is_made_all_the_same() -> None:
     groups = np.array(["one"] * 60, dtype=object)
-    guard = fit_guard(pictures(60, 1), np.arange(60), facts_of(60), groups)
+    guard = fit_guard(scans(60, 1), np.arange(60), facts_of(60), groups)
     assert guard is not None
     assert np.isfinite(guard.facts["limit"])
 
@@ -320,7 +316,7 @@ def guarded(tmp_path: Path) -> Path:
 
 def test_a_guard_is_kept_with_the_bundle(tmp_path: Path) -> None:
     model = guarded(tmp_path)
-    views = pictures(5, 6)
+    views = scans(5, 6)
     for guard in (load_bundle(model).guard, open_engine(model).guard):
         assert guard is not None
         np.testing.assert_array_equal(guard.oddness(views), guard_of().oddness(views))

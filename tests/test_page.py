@@ -19,8 +19,9 @@ pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
 
 from explained_model import SIDE, TWO_TARGETS
-from pellucid.bundle.card import thresholds
+from fake_scans import scans
 from pellucid.bundle.files import sign
+from pellucid.evaluation.decisions.threshold_costs import threshold_costs
 from pellucid.evaluation.predictions import build_predictions
 from pellucid.page import inside
 from pellucid.page.play import PLAYS
@@ -30,7 +31,7 @@ from pellucid.serving.meters import Meters
 from pellucid.serving.models import open_models
 from pellucid.serving.settings import Settings
 from pellucid.task import Target, Task
-from served import HOSTS, files, guarded_model, png, scans
+from served import HOSTS, files, guarded_model, png
 
 SCAN = ("scan.png", png(scans(1, 7)[0]))
 SETTINGS = {
@@ -76,7 +77,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table.to_csv(folder / "predictions" / "validation.csv", index=False)
     (folder / "report.html").write_text("<!doctype html><title>The report</title>")
     card = json.loads((model / "card.json").read_text())
-    curve = thresholds(table, Task(targets=(target,)))
+    curve = threshold_costs(table, Task(targets=(target,)))
     (model / "card.json").write_text(json.dumps(sign({**card, "thresholds": curve})))
     return folder
 

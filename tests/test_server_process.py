@@ -16,7 +16,8 @@ pytest.importorskip("fastapi")
 pytest.importorskip("onnxruntime")
 
 from cli import pellucid
-from served import guarded_model, png, scans
+from fake_scans import scans
+from served import guarded_model, png
 from server_process import COMMAND, free_port, predict, request, serving, upload
 
 pytestmark = pytest.mark.slow

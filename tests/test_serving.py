@@ -24,6 +24,7 @@ from fastapi.testclient import TestClient
 import pellucid.serving.desk as desk_module
 from dicom_files import write_dicom
 from explained_model import BINARY, TWO_TARGETS, tiny_model
+from fake_scans import scans
 from pellucid.bundle import load_bundle
 from pellucid.errors import UsageError
 from pellucid.images.preprocessing import preprocess
@@ -33,7 +34,7 @@ from pellucid.prediction import predict_logits
 from pellucid.serving.batching import Batcher
 from pellucid.serving.models import open_models
 from pellucid.serving.server import read_token
-from served import build, files, guarded_model, png, scans
+from served import build, files, guarded_model, png
 
 SCAN = png(scans(1, 7)[0])
 POINT = {"name": "youden", "threshold": 0.3, "wanted": None, "chosen_on": "validation"}

@@ -17,11 +17,12 @@ import tifffile
 pytest.importorskip("fastapi")
 
 from dicom_files import write_dicom
+from fake_scans import scans
 from pellucid.images.preprocessing import preprocess
 from pellucid.images.reading import read_image
 from pellucid.outputs import probabilities_from_logits
 from pellucid.prediction import predict_logits
-from served import guarded_model, png, scans
+from served import guarded_model, png
 from server_process import predict, request, serving
 
 pytestmark = pytest.mark.slow

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from pellucid.bundle import Bundle, save_bundle
-from pellucid.bundle.card import INTENDED_USE, NOT_STATED, judgement, limits, thresholds
+from pellucid.bundle.card import INTENDED_USE, NOT_STATED, judgement, limits
 from pellucid.bundle.guard import fit_guard
 from pellucid.data.cache import data_digest
 from pellucid.data.trained_on import USED, fingerprint_training, save_trained_on
+from pellucid.evaluation.decisions.threshold_costs import threshold_costs
 from pellucid.evaluation.measures.metrics import validation_auroc
 from pellucid.evaluation.predictions import read_predictions
 from pellucid.network.classifier import Classifier, join
@@ -159,4 +160,4 @@ def keep_bundle(
 def _thresholds(run: Run, task: Task) -> dict[str, Any]:
     """What thresholds cost on the validation images, since the test images choose none."""
     path = run.predictions_path("validation")
-    return thresholds(read_predictions(path), task) if path.is_file() else {}
+    return threshold_costs(read_predictions(path), task) if path.is_file() else {}

@@ -9,15 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pellucid.errors import BundleError, PellucidError
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.task import Task
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pellucid.bundle.files import BundleFiles
 
 INTENDED_USE = "Research and teaching. Not a medical device."
@@ -38,7 +34,6 @@ CARRIED = (  # of a block; no image, patient or path goes with a bundle
     "operating_points",
     "calibration",
 )
-_N_THRESHOLDS = 201
 _POINT = ("name", "threshold", "wanted", "chosen_on", "reason")
 _SET = ("promised", "method", "threshold", "fitted_on", "n_calibration", "reason")
 
@@ -97,31 +92,6 @@ def _sets(blocks: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         if isinstance(sets, list):
             kept = [{key: one.get(key) for key in _SET} for one in sets]
             found.setdefault(block["target"], kept)
-    return found
-
-
-def thresholds(table: pd.DataFrame, task: Task) -> dict[str, dict[str, Any]]:
-    """Sensitivity and specificity at 201 thresholds, by target of two classes, of a split's table.
-
-    A reader who moves a threshold sees what it costs; what is called at a threshold is at least it.
-    """
-    found = {}
-    for target in task.targets:
-        part = table[(table["target"] == target.name) & table["y_true"].notna()]
-        if not target.is_binary or part["y_true"].nunique() < 2:
-            continue
-        is_positive = (part["y_true"] == target.positive).to_numpy()
-        probabilities = part[f"probability_{target.positive}"].to_numpy(dtype=float)
-        at = np.linspace(0, 1, _N_THRESHOLDS)
-        called = probabilities[None, :] >= at[:, None]
-        found[target.name] = {
-            "split": str(part["split"].iloc[0]),
-            "n_positive": int(is_positive.sum()),
-            "n_negative": int((~is_positive).sum()),
-            "threshold": at.round(4).tolist(),
-            "sensitivity": called[:, is_positive].mean(axis=1).round(5).tolist(),
-            "specificity": (1 - called[:, ~is_positive].mean(axis=1)).round(5).tolist(),
-        }
     return found
 
 

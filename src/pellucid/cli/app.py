@@ -38,6 +38,9 @@ Window = Annotated[
         help="Grey window: lung, mediastinum, bone, brain, liver, or two numbers.",
     ),
 ]
+Engine = Annotated[str, typer.Option(help="Who computes: auto, torch, onnxruntime or openvino.")]
+Precision = Annotated[str, typer.Option(help="float32, or bfloat16: faster, and less exact.")]
+MODEL = "A bundle, its .zip, or a run."
 StratifyBy = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN", help="Balance the splits by this column too; repeatable."),

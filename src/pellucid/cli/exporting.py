@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.app import AsJson, app, print_json
-
-MODEL = "A bundle, its .zip, or a run."
+from pellucid.cli.app import MODEL, AsJson, app, print_json
 
 
 @app.command()

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pellucid.cli.app import AsJson, Seed, app, print_json, refuse_existing, resumable
+from pellucid.cli.app import (
+    MODEL,
+    AsJson,
+    Engine,
+    Precision,
+    Seed,
+    app,
+    print_json,
+    refuse_existing,
+    resumable,
+)
 from pellucid.cli.data_options import Positive
 from pellucid.errors import CheckFailed, UsageError
 from pellucid.progress import Progress
@@ -20,7 +30,6 @@ if TYPE_CHECKING:
 
 Resamples = Annotated[int, typer.Option(min=100, max=100_000, help="Bootstrap resamples.")]
 SOURCE = "A run, or a .csv or .parquet table."
-MODEL = "A bundle, its .zip, or a run."
 
 
 @app.command()
@@ -122,12 +131,8 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="A .csv or .parquet file to write.")],
-    engine: Annotated[
-        str, typer.Option(help="Who computes: auto, torch, onnxruntime or openvino.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="float32, or bfloat16: faster, and less exact.")
-    ] = "float32",
+    engine: Engine = "auto",
+    precision: Precision = "float32",
     prevalence: Annotated[
         str | None,
         typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pellucid.cli.app import app
+from pellucid.cli.app import Engine, Precision, app
 from pellucid.errors import UsageError
 
 
@@ -31,12 +31,8 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="A host name by which it is called; repeatable."),
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="Who computes: auto, torch, onnxruntime or openvino.")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="float32, or bfloat16: faster, and less exact.")
-    ] = "float32",
+    engine: Engine = "auto",
+    precision: Precision = "float32",
     page: Annotated[bool, typer.Option(help="Serve the page, or the API alone.")] = True,
     max_body: Annotated[int, typer.Option(min=1, help="MiB that a request may have.")] = 64,
 ) -> None:

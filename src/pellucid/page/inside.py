@@ -26,6 +26,7 @@ METHODS = ("grad_cam", "integrated_gradients", "gradient_x_input")  # those that
 LAST_LAYER = "last_layer"  # Grad-CAM of the last layer, which a bundle's graph gives without torch
 _loading = threading.Lock()
 _bundles: dict[str, Any] = {}
+_rows: dict[str, dict[str, int]] = {}
 
 
 def has_torch() -> bool:
@@ -100,37 +101,38 @@ def walk(served: Served, looked: Looked) -> dict[str, Any]:
 
     found = follow(load(served), looked.pixels, channels=WALK_MAPS)
     return {
-        "stages": [
-            {
-                "layer": stage.layer,
-                "shape": list(stage.shape),
-                "sees": stage.field.size,
-                "is_whole_image": stage.field.is_whole_image,
-                "maps": [
-                    {"channel": channel, "png": _png(values / full, signed=signed)}
-                    for channel, values in zip(stage.channels, stage.maps, strict=True)
-                ],
-            }
-            for stage in found.stages
-            for full in [float(np.abs(stage.maps).max()) or 1.0]
-            for signed in [bool((stage.maps < 0).any())]
-        ],
+        "stages": [_stage(stage) for stage in found.stages],
         "pooling": found.pooling,
         "n_features": len(found.pooled),
         "logits": [_sum(parts) for parts in found.logits],
     }
 
 
+def _stage(stage: Any) -> dict[str, Any]:
+    """The strongest maps of a stage, on one scale."""
+    full = float(np.abs(stage.maps).max()) or 1.0
+    signed = bool((stage.maps < 0).any())
+    return {
+        "layer": stage.layer,
+        "shape": list(stage.shape),
+        "sees": stage.field.size,
+        "is_whole_image": stage.field.is_whole_image,
+        "maps": [
+            {"channel": channel, "png": _png(values / full, signed=signed)}
+            for channel, values in zip(stage.channels, stage.maps, strict=True)
+        ],
+    }
+
+
 def _sum(parts: Any) -> dict[str, Any]:
     """A logit as the features that move it most, all others, and the bias."""
-    moves = np.asarray(parts.contributions, dtype=float)
-    first = np.argsort(-np.abs(moves), kind="stable")[:FEATURES_SHOWN]
+    moves, first = parts.contributions, parts.strongest(FEATURES_SHOWN)
     return {
         "target": parts.target,
         "of_class": parts.label,
         "value": float(parts.logit),
         "bias": float(parts.bias),
-        "features": [{"channel": int(k), "adds": float(moves[k])} for k in first],
+        "features": [{"channel": channel, "adds": float(moves[channel])} for channel in first],
         "others": float(moves.sum() - moves[first].sum()),
     }
 
@@ -156,17 +158,22 @@ def attribute(
 
 
 def rows_of(served: Served, layer: str) -> int | None:
-    """How many rows the maps of a layer have; None for no layer."""
+    """How many rows the maps of a stage have; None for no layer. The network is asked once."""
     if not layer:
         return None
-    from pellucid.explanation.layers import capture
+    if served.digest not in _rows:
+        _rows[served.digest] = _rows_of_stages(load(served))
+    return _rows[served.digest][layer]
 
-    bundle = load(served)
-    side = bundle.spec.image_size
-    import torch
 
-    image = torch.zeros(1, bundle.spec.channels, side, side)
-    return int(capture(bundle.classifier, image, [layer])[layer].shape[2])
+def _rows_of_stages(bundle: Any) -> dict[str, int]:
+    from pellucid.explanation.layers import stages
+    from pellucid.explanation.walk import walk as follow
+
+    side, channels = bundle.preprocessing.image_size, bundle.preprocessing.channels
+    found = follow(bundle, np.zeros((channels, side, side), np.uint8), channels=1).stages
+    names = stages(bundle.classifier, bundle.spec)
+    return {name: stage.shape[1] for name, stage in zip(names, found, strict=True)}
 
 
 def _png(values: npt.NDArray[np.floating], *, signed: bool) -> str:

@@ -15,15 +15,13 @@ let asking = 0;
 export function openRead() {
   byId("files").addEventListener("change", (event) => { add(event.target.files); event.target.value = ""; });
   const drop = byId("drop");
-  for (const place of [document.body]) {
-    place.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
-    place.addEventListener("dragleave", () => drop.classList.remove("over"));
-    place.addEventListener("drop", (event) => {
-      event.preventDefault();
-      drop.classList.remove("over");
-      add(event.dataTransfer.files);
-    });
-  }
+  document.body.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
+  document.body.addEventListener("dragleave", () => drop.classList.remove("over"));
+  document.body.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    add(event.dataTransfer.files);
+  });
   byId("clear").addEventListener("click", () => { state.items = []; select(null); });
   byId("level").addEventListener("input", (event) => viewer.set({ level: Number(event.target.value) }));
   byId("window").addEventListener("input", (event) => viewer.set({ window: Number(event.target.value) }));
@@ -231,7 +229,7 @@ function bar(name, p, threshold) {
 export function exportJson() {
   const item = state.current;
   if (!item?.answer) return;
-  const reading = { made: new Date().toISOString(), frame: item.frame, ...item.answer, card_digest: item.answer.digest,
+  const reading = { made: new Date().toISOString(), frame: item.frame, ...item.answer,
     notice: "Research and teaching only. This is not a medical device." };
   save(new Blob([JSON.stringify(reading, null, 1)], { type: "application/json" }), "json");
 }

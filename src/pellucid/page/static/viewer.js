@@ -64,13 +64,13 @@ export class Viewer {
   paintHeat() {
     if (!this.heat) { this.over = null; return; }
     const { rows, columns, data, signed } = this.heat;
-    const image = new ImageData(columns, rows);
-    for (let k = 0; k < data.length; k += 1) {
-      const share = data[k] / 127;
+    const table = Array.from({ length: 256 }, (_, k) => {
+      const share = Math.max(-127, k - 128) / 127;
       const colour = share < 0 && signed ? along(AGAINST, -share) : along(INFERNO, Math.abs(share));
-      for (let c = 0; c < 3; c += 1) image.data[4 * k + c] = colour[c];
-      image.data[4 * k + 3] = 255 * Math.abs(share) ** 0.75;
-    }
+      return [...colour, 255 * Math.abs(share) ** 0.75];
+    });
+    const image = new ImageData(columns, rows);
+    for (let k = 0; k < data.length; k += 1) image.data.set(table[data[k] + 128], 4 * k);
     this.over = new OffscreenCanvas(columns, rows);
     this.over.getContext("2d").putImageData(image, 0, 0);
   }
