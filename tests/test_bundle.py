@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import resource
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,12 @@ from pellucid.bundle import artefact, files, load_bundle, save_bundle
 from pellucid.bundle.card import limits, operating_points, set_thresholds
 from pellucid.bundle.files import open_files, sign
 from pellucid.bundle.guard import fit_guard
-from pellucid.errors import BundleError
+from pellucid.errors import BundleError, UsageError
+from pellucid.exporting.verb import export
 from pellucid.images.image import Image
+from pellucid.prediction import predict_logits
 from pellucid.prediction.engines import open_engine
+from served import guarded_model
 
 
 def zipped(folder: Path, archive: Path, inside: str = "", compression: int = 0) -> Path:
@@ -99,10 +104,17 @@ def test_missing_files_are_named(model: Path) -> None:
         load_bundle(model)
 
 
-@pytest.mark.parametrize("version", [3, "2", True, None, -1])
+@pytest.mark.parametrize("version", [3, 99])
 def test_versions_that_are_not_known_are_named(model: Path, version: object) -> None:
     change_card(model, version=version)
     with pytest.raises(BundleError, match="newer Pellucid"):
+        load_bundle(model)
+
+
+@pytest.mark.parametrize("version", ["2", True, None, -1])
+def test_what_is_no_version_is_not_called_newer(model: Path, version: object) -> None:
+    change_card(model, version=version)
+    with pytest.raises(BundleError, match="tells no version that there is"):
         load_bundle(model)
 
 
@@ -173,6 +185,71 @@ def test_a_flipped_byte_in_an_archive_is_found(model: Path, tmp_path: Path) -> N
         load_bundle(tmp_path / "m.zip")
 
 
+def test_any_flipped_bit_of_an_exported_archive_is_found(model: Path, tmp_path: Path) -> None:
+    whole = export(model, tmp_path / "m.zip").out.read_bytes()
+    load_bundle(tmp_path / "m.zip")
+    found = set()
+    for place in np.random.default_rng(0).integers(0, len(whole), 120):
+        data = bytearray(whole)
+        data[place] ^= 1 << int(place) % 8
+        (tmp_path / "flipped.zip").write_bytes(bytes(data))
+        try:
+            load_bundle(tmp_path / "flipped.zip")
+        except BundleError as error:
+            found.add(str(error).partition("got ")[2][:20])
+    assert any("error" in reason for reason in found)  # zlib's own kind was among them
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_lies_of_its_size_is_not_inflated(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", method) as archive:
+        archive.writestr("card.json", b" " * 64 * 2**20)
+    data = (tmp_path / "bomb.zip").read_bytes()
+    honest, lie = (64 * 2**20).to_bytes(4, "little"), (1000).to_bytes(4, "little")
+    assert data.count(honest) == 2
+    (tmp_path / "bomb.zip").write_bytes(data.replace(honest, lie))
+    tracemalloc.start()
+    with pytest.raises(BundleError, match="packed in a way"):
+        open_files(tmp_path / "bomb.zip")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**22
+
+
+def test_an_archive_that_lies_of_how_far_it_was_packed(model: Path, tmp_path: Path) -> None:
+    (model / "weights.safetensors").write_bytes(bytes(200 * 2**20))
+    bomb = zipped(model, tmp_path / "bomb.zip", compression=zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(bomb) as archive:
+        packed = archive.getinfo("weights.safetensors").compress_size
+    data = bomb.read_bytes()
+    place = data.rindex(packed.to_bytes(4, "little"))  # of the directory
+    lie = (40 * 2**20).to_bytes(4, "little")
+    bomb.write_bytes(data[:place] + lie + data[place + 4 :])
+    tracemalloc.start()
+    with pytest.raises(BundleError):
+        load_bundle(bomb)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 50 * 2**20
+
+
+def test_twins_that_macos_adds_are_passed_over(model: Path, tmp_path: Path) -> None:
+    archive = zipped(model, tmp_path / "m.zip")
+    with zipfile.ZipFile(archive, "a") as opened:
+        for path in model.iterdir():
+            opened.writestr(f"__MACOSX/._{path.name}", b"twin")
+    assert load_bundle(archive).card == load_bundle(model).card
+
+
+def test_no_more_memory_is_asked_for_than_a_file_has(model: Path) -> None:
+    opened = open_files(model)
+    tracemalloc.start()
+    opened.read("weights.safetensors")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**20
+
+
 def test_an_archive_that_would_fill_the_memory_is_not_inflated(model: Path, tmp_path: Path) -> None:
     (model / "weights.safetensors").write_bytes(bytes(64 * 2**20))
     bomb = zipped(model, tmp_path / "bomb.zip", compression=zipfile.ZIP_DEFLATED)
@@ -210,6 +287,110 @@ def test_a_damaged_part_of_a_card_is_named(model: Path, part: str, value: object
     change_card(model, **{part: value})
     with pytest.raises(BundleError, match="damaged"):
         load_bundle(model)
+
+
+def test_a_damaged_file_is_found_also_where_it_is_not_needed(model: Path) -> None:
+    graph, weights = model / "model.onnx", model / "weights.safetensors"
+    kept = graph.read_bytes()
+    graph.write_bytes(b"junk")
+    with pytest.raises(BundleError, match="graph of the bundle"):
+        load_bundle(model)
+    graph.unlink()
+    with pytest.raises(BundleError, match=r"has no model\.onnx"):
+        load_bundle(model)
+    graph.write_bytes(kept)
+    weights.write_bytes(b"junk")
+    with pytest.raises(BundleError, match="weights of the bundle"):
+        open_engine(model, "onnxruntime")
+
+
+def test_weights_of_too_many_classes_ask_for_no_memory(model: Path) -> None:
+    many = [f"class {number}" for number in range(200_000)]
+    task = {"targets": [{"name": "label", "classes": many}]}
+    network = {"name": "resnet50", "channels": 1, "image_size": 64}
+    change_card(model, task=task, network=network, probe=None)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BundleError, match="too few for the network"):
+        load_bundle(model)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # KiB
+
+
+def test_a_graph_that_names_other_files_is_refused(model: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(str(model / "model.onnx"))
+    onnx.save(
+        graph,
+        str(tmp_path / "model.onnx"),
+        save_as_external_data=True,
+        location="secret.bin",
+        size_threshold=0,
+    )
+    data = (tmp_path / "model.onnx").read_bytes()
+    (model / "model.onnx").write_bytes(data)
+    listed = open_files(model).card["files"]
+    change_card(model, files={**listed, **files.describe_files({"model.onnx": data})})
+    for engine in ("openvino", "onnxruntime"):
+        with pytest.raises(BundleError, match="names other files"):
+            open_engine(model, engine)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("operating_points", {"label": [{"name": "youden", "threshold": "x"}]}),
+        ("operating_points", {"label": [{"name": "youden", "threshold": None}]}),
+        ("operating_points", {"label": [{"name": "youden", "threshold": 7}]}),
+        ("operating_points", {"label": 5}),
+        ("operating_points", {"label": [{}]}),
+        ("prediction_sets", 5),
+        ("prediction_sets", {"label": [{"promised": 0.9, "threshold": None}]}),
+        ("evaluation", "x"),
+        ("evaluation", {"blocks": [5]}),
+        ("thresholds", {"label": {}}),
+        ("network", 5),
+        ("limits", "none"),
+        ("licence", ["MIT"]),
+    ],
+)
+def test_what_a_card_states_is_of_its_kind(model: Path, part: str, value: object) -> None:
+    change_card(model, **{part: value})
+    for opens in (load_bundle, lambda place: open_engine(place, "onnxruntime")):
+        with pytest.raises(BundleError, match=f"damaged.*{part}"):
+            opens(model)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", '"\\ud800"'])
+def test_what_is_no_json_is_no_card(model: Path, text: str) -> None:
+    card = (model / "card.json").read_text()
+    (model / "card.json").write_text(card.replace('"task": ', f'"other": {text}, "task": ', 1))
+    assert text in (model / "card.json").read_text()
+    with pytest.raises(BundleError, match="not a readable card"):
+        open_files(model)
+
+
+@pytest.mark.parametrize("key", ["limit", "shortest_side", "n_images"])
+def test_a_guard_of_words_is_damaged(tmp_path: Path, key: str) -> None:
+    model = guarded_model(tmp_path / "model")
+    facts = open_files(model).card["guard"]
+    for changed in ({key: "5"}, {"modalities": [5]}, {"is_grey": "no"}):
+        change_card(model, guard={**facts, **changed})
+        with pytest.raises(BundleError, match="guard of the bundle"):
+            load_bundle(model)
+
+
+def test_a_first_card_cannot_borrow_a_digest(model: Path) -> None:
+    card = json.loads((model / "card.json").read_text())
+    weights = card["files"]["weights.safetensors"]["sha256"]
+    first = {key: card[key] for key in ("format", "task", "network", "preprocessing")}
+    first |= {"version": 1, "weights_sha256": weights, "digest": card["digest"]}
+    (model / "card.json").write_text(json.dumps(first))
+    with pytest.raises(BundleError, match="differs from its own digest"):
+        open_files(model)
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no model at"):
+        open_files(tmp_path / ("x" * 300))
 
 
 @pytest.mark.parametrize("probe", [None, {}, {"logits": []}, {"logits": [["x"]]}])
@@ -377,4 +558,28 @@ def test_thresholds_are_found_in_old_and_new_cards() -> None:
 
 def test_a_bundle_of_several_targets(tmp_path: Path) -> None:
     model = tiny_model(tmp_path / "model", TWO_TARGETS)
-    assert len(load_bundle(model).card["probe"]["logits"][0]) == TWO_TARGETS.n_logits
+    bundle = load_bundle(model)
+    assert len(bundle.card["probe"]["logits"][0]) == TWO_TARGETS.n_logits
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 64, 64)).astype(np.uint8)
+    pixels = pixels[:, :, : bundle.spec.image_size, : bundle.spec.image_size]
+    expected = predict_logits(bundle.classifier, pixels, bundle.preprocessing)
+    for engine in ("torch", "onnxruntime"):
+        found = open_engine(model, engine).compute(pixels)
+        assert found.shape == (3, TWO_TARGETS.n_logits)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_graph_of_another_network_is_refused_also_where_all_are_sure(tmp_path: Path) -> None:
+    bundles = [tiny_bundle(), tiny_bundle()]
+    with torch.no_grad():
+        for number, bundle in enumerate(bundles):
+            for parameter in bundle.classifier.backbone.parameters():
+                parameter.mul_(1 + 0.3 * number)
+            bundle.classifier.heads["label"].bias.add_(12)  # type: ignore[union-attr, operator]
+    right, wrong = (save_bundle(tmp_path / str(n), bundle) for n, bundle in enumerate(bundles))
+    graph = (wrong / "model.onnx").read_bytes()
+    (right / "model.onnx").write_bytes(graph)
+    listed = open_files(right).card["files"]
+    change_card(right, files={**listed, **files.describe_files({"model.onnx": graph})})
+    with pytest.raises(UsageError, match="its logits differ"):
+        open_engine(right, "onnxruntime")

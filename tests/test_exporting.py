@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cli import pellucid
 from explained_model import BINARY, TWO_TARGETS, draw_image, tiny_bundle, tiny_model
 from pellucid.bundle import Bundle, load_bundle, save_bundle
 from pellucid.bundle.files import open_files
-from pellucid.data.trained_on import load_trained_on
-from pellucid.errors import CheckFailed, UsageError
+from pellucid.bundle.trained_on import load_trained_on
+from pellucid.errors import CheckFailed, PellucidError, ReadError, UsageError
 from pellucid.exporting import runtimes
-from pellucid.exporting.parity import images_to_ask
+from pellucid.exporting.parity import check_parity, images_to_ask
 from pellucid.exporting.raw_pixels import FromRawPixels
 from pellucid.exporting.verb import export
 from pellucid.images.preprocessing import Preprocessing, preprocess
@@ -63,6 +64,20 @@ def test_pixels_become_what_preprocessing_makes_of_them(
     gaps = np.abs(found - expected.astype(np.float32))
     assert gaps.max() <= 1  # a rounding of one in 255, and seldom
     assert (gaps > 0).mean() < 0.01
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("side", "image_size"), [(448, 224), (128, 64), (512, 256), (64, 32)])
+def test_pictures_of_8_bits_are_halved_as_pillow_halves_them(
+    side: int, image_size: int, channels: int
+) -> None:
+    """A quarter of the sums end in .0, .25, .5 or .75, so that many are rounded from the middle."""
+    preprocessing = Preprocessing(image_size=image_size, channels=channels)
+    module = FromRawPixels(tiny_bundle(BINARY, channels).classifier, preprocessing)
+    drawn = np.random.default_rng(0).integers(0, 256, (1, side, side))
+    pixels = drawn.astype(np.float32) / 255
+    found = module.preprocess(torch.from_numpy(pixels)[np.newaxis])[0].numpy()
+    np.testing.assert_array_equal(found, preprocess(pixels, preprocessing).astype(np.float32))
 
 
 # --- other runtimes -------------------------------------------------------------------------------
@@ -118,6 +133,57 @@ def test_torch_export_answers_alike(model: Path, tmp_path: Path) -> None:
         bundle.classifier((torch.from_numpy(square).float() / 255 - 0.5) / 0.25)
     )
     torch.testing.assert_close(probabilities[:1, 1:], expected, atol=1e-4, rtol=0)
+
+
+def test_no_runtimes_file_tells_where_it_was_made(model: Path, tmp_path: Path) -> None:
+    for name in ("m.pt2", "m.onnx", "m.zip"):
+        out = export(model, tmp_path / name).out
+        parts = [out.read_bytes()]
+        if zipfile.is_zipfile(out):
+            with zipfile.ZipFile(out) as archive:
+                parts = [archive.read(inside) for inside in archive.namelist()]
+        for data in parts:
+            for told in (b"site-packages", b".py", str(Path.home()).encode() + b"/", b"/tests/"):
+                assert told not in data, (name, told)
+
+
+def test_a_runtimes_file_says_what_it_is(model: Path, tmp_path: Path) -> None:
+    words = {"licence": "CC BY 4.0", "intended_use": "Teaching only."}
+    export(model, tmp_path / "m.onnx", **words)
+    told = session(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
+    export(model, tmp_path / "m.pt2", **words)
+    extra = {"pellucid.json": ""}
+    torch.export.load(tmp_path / "m.pt2", extra_files=extra)
+    for about in (told, json.loads(extra["pellucid.json"])):
+        assert about["licence"] == "CC BY 4.0"
+        assert about["intended_use"] == "Teaching only."
+        assert about["grey_window"] == "the file's own"
+        assert about["pellucid_digest"] == open_files(model).digest
+
+
+def test_a_setting_without_effect_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="fingerprints"):
+        export(model, tmp_path / "m.onnx", fingerprints=True)
+    with pytest.raises(UsageError, match="not checked on images"):
+        export(model, tmp_path / "m.zip", check=[tmp_path])
+
+
+def test_a_folder_is_asked_from_every_class(model: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(40):
+            shade = 10 if name == "a" else 200
+            Image.new("L", (4, 4), shade).save(tmp_path / "images" / name / f"{number:02}.png")
+    pixels, said = images_to_ask(model, [tmp_path / "images"])
+    assert said == "the images given"
+    assert 20 <= len(pixels) <= 32
+    assert {round(float(one.mean()) * 255) for one in pixels} == {10, 200}
+
+
+@pytest.mark.parametrize("name", ['a"b', "a b", "ä"])
+def test_triton_knows_such_names_only(model: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="after its folder"):
+        export(model, tmp_path / name, form="triton")
 
 
 def test_triton_gets_a_repository(tmp_path: Path) -> None:
@@ -212,6 +278,47 @@ def test_a_damaged_bundle_is_not_packed(model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "a.zip").exists()
 
 
+def test_images_given_to_check_are_read_or_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ReadError):
+        export(model, tmp_path / "m.onnx", check=[tmp_path / "typo.png"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PellucidError):
+        export(model, tmp_path / "m.onnx", check=[tmp_path / "empty"])
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(ReadError):
+        export(model, tmp_path / "m.onnx", check=[tmp_path / "bad.png"])
+    assert not (tmp_path / "m.onnx").exists()
+    with pytest.raises(UsageError, match="checked on images"):
+        check_parity(load_bundle(model), lambda _: [], ([], "the images given"))
+
+
+def test_what_onnxruntime_refuses_is_said(model: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be computed"):
+        runtimes.ask_onnx(b"junk", load_bundle(model))
+
+
+@pytest.mark.parametrize("name", ["m.pt2", "m.onnx"])
+def test_a_place_that_cannot_be_written_is_said(model: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        export(model, tmp_path / "file" / name)
+    (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="is a folder, so it is not overwritten"):
+        export(model, tmp_path / name, overwrite=True)
+
+
+def test_a_link_is_not_followed(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(model)
+    with pytest.raises(UsageError, match="is a link"):
+        export(model, tmp_path / "link", overwrite=True)
+
+
+def test_torch_export_takes_images_longer_than_any_screen(model: Path, tmp_path: Path) -> None:
+    Image.new("L", (17_000, 3), 100).save(tmp_path / "long.png")
+    done = export(model, tmp_path / "m.pt2", check=[tmp_path / "long.png"])
+    assert done.n_images == 1
+
+
 def test_nothing_is_written_over_unasked(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.zip"
     export(model, out)
@@ -223,13 +330,20 @@ def test_nothing_is_written_over_unasked(model: Path, tmp_path: Path) -> None:
             export(model, place, overwrite=True)
     plain = tmp_path / "plain"
     plain.write_text("a file where a folder shall be")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match="is a file, so it is not overwritten"):
         export(model, plain, overwrite=True)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match="a folder of something else"):
         export(model, other, overwrite=True)
+    (other / "card.json").write_text("{}")
+    with pytest.raises(UsageError, match="a folder of something else"):
+        export(model, other, overwrite=True)
+    assert (other / "thesis.tex").is_file()
+    for form in ("bundle", "triton"):
+        for _ in range(2):
+            export(model, tmp_path / f"twice_{form}", form=form, overwrite=True)
     with pytest.raises(UsageError, match='Did you mean "onnx"'):
         export(model, tmp_path / "x", form="onx")
 

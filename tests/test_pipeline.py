@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -185,15 +186,21 @@ def test_the_bundle_gives_the_runs_own_predictions(run: Path, images: Path) -> N
 
 
 def test_the_bundle_holds_no_patient_and_no_path(run: Path, images: Path) -> None:
-    card = (run / "bundle" / "card.json").read_text()
-    assert str(images) not in card
-    assert "p101" not in card
+    index = pd.read_csv(run / "index.csv", dtype=str)
+    names = {*index["patient_id"], *(Path(name).stem for name in index["image_path"])}
+    assert "p101" in names
+    for path in (run / "bundle").iterdir():
+        data = path.read_bytes()
+        assert str(images).encode() not in data, path.name
+        if path.suffix == ".json":
+            words = set(re.findall(r"[\w-]+", data.decode()))
+            assert not words & names, path.name
     assert load_bundle(run / "bundle").task.targets[0].positive == "ill"
 
 
 def test_a_changed_or_newer_bundle_is_refused(run: Path, tmp_path: Path) -> None:
-    for name in ("card.json", "weights.safetensors"):
-        (tmp_path / name).write_bytes((run / "bundle" / name).read_bytes())
+    for path in (run / "bundle").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     with pytest.raises(BundleError, match="differ from the digest"):

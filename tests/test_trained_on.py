@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pellucid.data.trained_on import (
+from pellucid.bundle.trained_on import (
     check_not_trained_on,
     fingerprint_patients,
     fingerprint_training,

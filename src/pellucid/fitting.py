@@ -14,8 +14,8 @@ import numpy as np
 from pellucid.bundle import Bundle, save_bundle
 from pellucid.bundle.card import INTENDED_USE, NOT_STATED, judgement, limits
 from pellucid.bundle.guard import fit_guard
+from pellucid.bundle.trained_on import USED, fingerprint_training, save_trained_on
 from pellucid.data.cache import data_digest
-from pellucid.data.trained_on import USED, fingerprint_training, save_trained_on
 from pellucid.evaluation.decisions.threshold_costs import threshold_costs
 from pellucid.evaluation.measures.metrics import validation_auroc
 from pellucid.evaluation.predictions import read_predictions
@@ -152,8 +152,8 @@ def keep_bundle(
     patients = dataset.table["patient_id"].to_numpy(dtype=object)[used]
     guard = fit_guard(cache.views, used, cache.facts, patients)
     bundle = replace(as_bundle(prepared, classifier, card), guard=guard)
-    save_bundle(run.bundle_path, bundle)
     save_trained_on(fingerprint_training(dataset.table), run.bundle_path)
+    save_bundle(run.bundle_path, bundle)  # its card last: without it there is no bundle
     return bundle
 
 

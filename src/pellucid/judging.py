@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pellucid.data.trained_on import check_not_trained_on, load_trained_on
+from pellucid.bundle.trained_on import check_not_trained_on, load_trained_on
 from pellucid.errors import PredictionsError, UsageError
 from pellucid.evaluation.block import Asked, Features
 from pellucid.evaluation.comparing.comparison import compare_predictions, save_comparison

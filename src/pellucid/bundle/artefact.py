@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from pellucid.bundle import files
-from pellucid.bundle.card import read_preprocessing, read_task
+from pellucid.bundle.card import read_card
 from pellucid.bundle.files import BundleFiles, open_files
 from pellucid.bundle.graph import probe, to_graph
 from pellucid.bundle.guard import Guard
@@ -89,8 +89,9 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
 
 def load_from(opened: BundleFiles) -> Bundle:
     """`load_bundle` for files whose card has been read."""
+    opened.check(but=(files.WEIGHTS, files.GUARD))
     card, weights = opened.card, opened.read(files.WEIGHTS)
-    task, preprocessing = read_task(opened), read_preprocessing(opened)
+    task, preprocessing = read_card(opened)
     try:
         spec = NetworkSpec.model_validate(card["network"])
         _check_size(spec, task, weights)
@@ -99,22 +100,17 @@ def load_from(opened: BundleFiles) -> Bundle:
     except (BundleError, MissingPackage):
         raise
     except (PellucidError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BundleError(f"The bundle {opened.place} is damaged ({reason})") from error
     guard = Guard.load(opened) if opened.has(files.GUARD) else None
     return Bundle(classifier.eval(), spec, task, preprocessing, card, guard)
 
 
 def _check_size(spec: NetworkSpec, task: Task, weights: bytes) -> None:
-    """Raise `BundleError` before memory is taken for a network that the weights cannot be of.
-
-    Only these two kinds can be of any size.
-    """
-    if spec.members == 1 and spec.name != "plain":
-        return
+    """Raise `BundleError` before memory is taken for a network that the weights cannot be of."""
     with torch.device("meta"):
         alone = build_classifier(spec.model_copy(update={"members": 1}), task)
-    backbone = sum(p.numel() for p in alone.backbone.parameters())
-    if 4 * spec.members * backbone > len(weights):
+    of_one = sum(p.numel() for p in alone.parameters()) - task.n_logits  # biases are shared
+    if 4 * spec.members * of_one > len(weights):
         found = f"{spec.members} × {spec.name} in {len(weights):,} bytes"
         raise BundleError("The weights are too few for the network of the card", found)

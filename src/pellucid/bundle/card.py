@@ -7,7 +7,9 @@ report says, and finds no other number. Knows documents; it does not know weight
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from pellucid.errors import BundleError, PellucidError
 from pellucid.images.preprocessing import Preprocessing
@@ -38,24 +40,89 @@ _POINT = ("name", "threshold", "wanted", "chosen_on", "reason")
 _SET = ("promised", "method", "threshold", "fitted_on", "n_calibration", "reason")
 
 
-def read_task(opened: BundleFiles) -> Task:
-    """What is asked of the classifier; raises `BundleError`."""
-    task: Task = _read(opened, "task", Task)
-    return task
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-def read_preprocessing(opened: BundleFiles) -> Preprocessing:
-    """What is done to every image; raises `BundleError`."""
-    preprocessing: Preprocessing = _read(opened, "preprocessing", Preprocessing)
-    return preprocessing
+class _Point(BaseModel):
+    name: str
+    threshold: Share
 
 
-def _read(opened: BundleFiles, name: str, model: Any) -> Any:
-    try:
-        return model.model_validate(opened.card[name])
-    except (PellucidError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BundleError(f"The bundle {opened.place} is damaged ({name}: {reason})") from error
+class _Aim(BaseModel):
+    name: str
+    threshold: Share | None  # None: not reached
+
+
+class _Set(BaseModel):
+    promised: Share
+    threshold: Share
+
+
+class _Costs(BaseModel):
+    split: str
+    n_positive: Annotated[int, Field(ge=1)]
+    n_negative: Annotated[int, Field(ge=1)]
+    threshold: list[Share]
+    sensitivity: list[Share]
+    specificity: list[Share]
+
+
+class _Block(BaseModel):
+    target: str
+    split: str
+    prevalence: dict[str, Share | None] | None = None
+    operating_points: list[_Aim] = []
+
+
+class _Evaluation(BaseModel):
+    blocks: list[_Block] = []
+
+
+class _Network(BaseModel):
+    name: str
+
+
+class _Training(BaseModel):
+    calibration: dict[str, dict[str, Any]] | None = None
+
+
+class _Stated(BaseModel):
+    """What is used of a card beside task and preprocessing: of these kinds, or not there."""
+
+    network: _Network
+    training: _Training | None = None
+    evaluation: _Evaluation | None = None
+    operating_points: dict[str, list[_Point]] | None = None
+    prediction_sets: dict[str, list[_Set]] | None = None
+    thresholds: dict[str, _Costs] | None = None
+    licence: str | None = None
+    intended_use: str | None = None
+    limits: list[str] | None = None
+
+
+def read_card(opened: BundleFiles) -> tuple[Task, Preprocessing]:
+    """What is asked of the classifier, and what is done to every image.
+
+    Raises `BundleError` for a card in which anything that is used later is of another kind.
+    """
+    found: list[Any] = []
+    for name, model in (("task", Task), ("preprocessing", Preprocessing), ("", _Stated)):
+        try:
+            found.append(model.model_validate(opened.card[name] if name else opened.card))
+        except (PellucidError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(_damage(opened, name, error)) from error
+    task, preprocessing, _ = found
+    return task, preprocessing
+
+
+def _damage(opened: BundleFiles, where: str, error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        places = [str(place) for place in first["loc"]]
+        reason = ".".join([where, *places] if where else places) + f": {first['msg']}"
+    else:
+        reason = f"{where}: {str(error).strip().splitlines()[0]}"
+    return f"The bundle {opened.place} is damaged ({reason[:200]})"
 
 
 def judgement(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -79,15 +79,17 @@ class Guard:
             found.append(Caution("wrong_modality", said))
         shorter, least = min(image.pixels.shape[1:]), _SMALLER * facts["shortest_side"]
         if shorter < least:
-            said = f"Its shorter side has {shorter} pixels, those of training at least"
+            said = (
+                f"Its shorter side has {shorter} pixels, nearly all of those of training at least"
+            )
             found.append(Caution("too_small", f"{said} {facts['shortest_side']:g}."))
         if facts["is_grey"] and colourfulness(image.pixels) > _GREY:
             found.append(Caution("in_colour", "It is in colour; the training images are grey."))
         oddness = float(self.oddness(view_of(image.pixels)[np.newaxis])[0])
         if not oddness <= facts["limit"]:
             said = (
-                f"It is unlike the {facts['n_images']:,} images of training "
-                f"(oddness {oddness:.1f}; they stay below {facts['limit']:.1f})."
+                f"It is unlike the images of training (oddness {oddness:.1f}; of theirs, 1 in "
+                f"{1 / REFUSED:.0f} is above {facts['limit']:.1f})."
             )
             found.append(Caution("unlike_training", said))
         return found
@@ -220,8 +222,13 @@ def _check(guard: Guard) -> None:
     n_described = len(describe_views(np.zeros((1, 128, 128), np.uint8), np.arange(1))[0])
     if n != n_described or guard.arrays["usual"].shape != (2, 2):
         raise ValueError("shapes")
-    numbers = [float(guard.facts[key]) for key in ("limit", "shortest_side", "n_images")]
+    numbers = [guard.facts[key] for key in ("limit", "shortest_side", "n_images")]
     known = guard.facts["modalities"]
-    if not np.isfinite(numbers).all() or not isinstance(known, list):
+    if any(isinstance(x, bool) or not isinstance(x, int | float) for x in numbers):
         raise ValueError("facts")
-    bool(guard.facts["is_grey"])
+    if not np.isfinite(numbers).all() or min(numbers) < 0:
+        raise ValueError("facts")
+    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
+        raise ValueError("facts")
+    if not isinstance(guard.facts["is_grey"], bool):
+        raise ValueError("facts")

@@ -1,7 +1,7 @@
 """A bundle to hand on: one folder or one .zip, with what its author states, and without patients.
 
 The fingerprints of the patients it was trained on stay behind unless asked for: they are keyed, but
-the key lies beside them (see `data.trained_on`). The same bundle packs to the same bytes.
+the key lies beside them (see `bundle.trained_on`). The same bundle packs to the same bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from pellucid.bundle import files
 from pellucid.bundle.files import BundleFiles, open_files, sign
-from pellucid.data.trained_on import load_trained_on
+from pellucid.bundle.trained_on import load_trained_on
 from pellucid.errors import UsageError
 from pellucid.storage import write_bytes
 
@@ -38,7 +38,7 @@ def pack(
     parts[files.CARD] = (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode()
     if fingerprints and (known := load_trained_on(opened.place)):
         parts[files.TRAINED_ON] = json.dumps(known.to_json()).encode()
-    if out.suffix == ".zip":
+    if out.suffix.lower() == ".zip":
         write_bytes(out, _zipped(parts))
     else:
         if out.is_dir():

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from pellucid.bundle import Bundle
-from pellucid.errors import CheckFailed, ReadError
+from pellucid.errors import CheckFailed, ReadError, UsageError
 from pellucid.images.preprocessing import preprocess
 from pellucid.images.reading import read_image
 from pellucid.outputs import probabilities_from_logits
@@ -28,6 +28,8 @@ _SIZES = ((64, 64), (100, 37), (224, 224), (300, 517), (1100, 900), (7, 5))
 
 Pixels = npt.NDArray[np.float32]
 Probabilities = list[npt.NDArray[np.float64]]
+Images = tuple[list[Pixels], str]  # and what they are
+T = TypeVar("T")
 
 
 class Parity(NamedTuple):
@@ -38,25 +40,30 @@ class Parity(NamedTuple):
     largest: float
 
 
-def images_to_ask(model: Path, given: Sequence[Path]) -> tuple[list[Pixels], str]:
-    """Decoded images (channel, row, column) and what they are."""
+def images_to_ask(model: Path, given: Sequence[Path]) -> Images:
+    """Decoded images (channel, row, column) and what they are.
+
+    Raises `ReadError` for one of those given that cannot be read.
+    """
     if given:
-        return _read([listed.path for listed in list_images(given)]), "the images given"
+        listed = _some(list_images(given))
+        return [read_image(one.path, one.frame).pixels for one in listed], "the images given"
     index = model / "index.csv"
     if index.is_file():
         table = pd.read_csv(index, dtype=str)
         table = table[table["split"].isin(["test", "validation"])]
         paths = [Path(name) for name in table["image_path"].dropna().unique()]
-        step = max(1, len(paths) // MOST_IMAGES)
-        if images := _read([path for path in paths[::step] if path.is_file()]):
+        if images := _read(_some([path for path in paths if path.is_file()])):
             return images, "images of the run"
     return _synthetic(), "synthetic images"
 
 
 def check_parity(
-    bundle: Bundle, answer: Callable[[Pixels], Probabilities], images: tuple[list[Pixels], str]
+    bundle: Bundle, answer: Callable[[Pixels], Probabilities], images: Images
 ) -> Parity:
     """Hold the answers for images against those of torch; raises `CheckFailed`."""
+    if not images[0]:
+        raise UsageError("An exported model is checked on images", f"none of {images[1]}")
     largest = 0.0
     for pixels in images[0]:
         square = preprocess(pixels, bundle.preprocessing)[np.newaxis]
@@ -72,9 +79,14 @@ def check_parity(
     return Parity(len(images[0]), images[1], largest)
 
 
+def _some(items: list[T]) -> list[T]:
+    """At most as many as are asked, from the whole list: a folder begins with one class."""
+    return items[:: -(-len(items) // MOST_IMAGES) or 1]
+
+
 def _read(paths: list[Path]) -> list[Pixels]:
     found = []
-    for path in paths[:MOST_IMAGES]:
+    for path in paths:
         try:
             found.append(read_image(path).pixels)
         except ReadError:

@@ -41,12 +41,17 @@ class FromRawPixels(nn.Module):
         """What `images.preprocessing.preprocess` gives: whole numbers of 0 to 255, as floats."""
         luma = self.get_buffer("luma")
         if self.settings.channels == 1:
-            planes = (images * luma).sum(dim=1, keepdim=True)  # grey is repeated, and its luma grey
+            first = images[:, :1]
+            is_grey = (images == first).all(dim=1, keepdim=True)
+            planes = torch.where(is_grey, first, (images * luma).sum(dim=1, keepdim=True))
         else:
             planes = images * torch.ones_like(luma)
         down = self._weights(planes[0, 0, :, 0], planes[0, 0, 0, :])
         across = self._weights(planes[0, 0, 0, :], planes[0, 0, :, 0])
-        resized = torch.matmul(torch.matmul(down, planes), across.transpose(0, 1))
+        # as Pillow: columns first, sums in double, each result in single precision. A picture of
+        # 8 bits that is halved has many pixels just between two values.
+        narrowed = torch.matmul(planes.double(), across.transpose(0, 1)).float()
+        resized = torch.matmul(down, narrowed.double()).float()
         return (resized * 255.0 + 0.5).floor().clamp(0.0, 255.0)
 
     def _weights(self, along: Tensor, other: Tensor) -> Tensor:
@@ -72,7 +77,7 @@ class FromRawPixels(nn.Module):
         weights = (1.0 - distance).clamp(min=0.0) / shared[None, :]
         weights = weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
         inside = (row >= 0) & (row < fitted)
-        return (weights * inside[:, None]).to(torch.float32)
+        return weights * inside[:, None]
 
     def _probabilities(self, logits: Tensor) -> list[Tensor]:
         found = []

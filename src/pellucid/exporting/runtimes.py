@@ -25,7 +25,8 @@ from pellucid.exporting.raw_pixels import FromRawPixels
 from pellucid.network.classifier import evaluating
 
 IMAGES, LOGITS = "images", "logits"
-_MOST = 16_384  # rows or columns, for torch.export, which wants bounds
+_TELLING = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn")
+_MOST = 2**20  # rows or columns, for torch.export, which wants bounds
 
 
 def output_names(bundle: Bundle) -> list[str]:
@@ -78,11 +79,17 @@ def ask_onnx(graph: bytes, bundle: Bundle) -> Callable[[Pixels], Probabilities]:
         remedy = 'Install it: pip install "pellucid[onnx]"'
         rule = "An exported graph is checked by the package onnxruntime"
         raise MissingPackage(rule, "", remedy) from error
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     names = output_names(bundle)
+    try:
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises its own kinds
+        raise cannot_convert(bundle.spec.name, reason_of(error)) from error
 
     def answer(pixels: Pixels) -> Probabilities:
-        found = session.run(names, {IMAGES: pixels[np.newaxis]})
+        try:
+            found = session.run(names, {IMAGES: pixels[np.newaxis]})
+        except Exception as error:
+            raise cannot_convert(bundle.spec.name, reason_of(error)) from error
         return [np.asarray(one, dtype=np.float64) for one in found]
 
     return answer
@@ -102,6 +109,20 @@ def to_torch(bundle: Bundle) -> torch.export.ExportedProgram:
             return torch.export.export(module, (_example(bundle),), dynamic_shapes=(sizes,))
     except Exception as error:  # the exporter raises whatever a network's own code does
         raise cannot_convert(bundle.spec.name, reason_of(error)) from error
+
+
+def torch_bytes(program: torch.export.ExportedProgram, about: dict[str, Any]) -> bytes:
+    """The program as a .pt2 file has it, with `about` in its `pellucid.json`.
+
+    What torch notes of where each step was written goes: it names folders of this machine.
+    """
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            for told in _TELLING:
+                node.meta.pop(told, None)
+    file = io.BytesIO()
+    torch.export.save(program, file, extra_files={"pellucid.json": json.dumps(about)})
+    return file.getvalue()
 
 
 def ask_torch(program: torch.export.ExportedProgram) -> Callable[[Pixels], Probabilities]:

@@ -9,19 +9,29 @@ Source: Triton's "Model Repository" and "Model Configuration" documents.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pellucid.bundle import Bundle
+from pellucid.errors import UsageError
 from pellucid.exporting.runtimes import IMAGES, LOGITS, output_names
 from pellucid.storage import write_bytes, write_text
 
 MOST_IMAGES = 32
 
 
+def check_name(folder: Path) -> None:
+    """Raise `UsageError` for a folder whose name no model can have."""
+    if not re.fullmatch(r"[\w.-]+", folder.name, re.ASCII):
+        rule = "Triton calls a model after its folder: letters, digits, dot, dash and underscore"
+        raise UsageError(rule, repr(folder.name), "Choose another --out.")
+
+
 def write_repository(bundle: Bundle, graph: bytes, folder: Path) -> Path:
     """Write a model's folder; its name is the folder's own."""
     for number, target in enumerate(bundle.task.targets, start=1):
-        write_text(folder / f"labels_{number}.txt", "\n".join(target.classes) + "\n")
+        lines = [" ".join(name.split()) for name in target.classes]
+        write_text(folder / f"labels_{number}.txt", "\n".join(lines) + "\n")
     write_text(folder / "config.pbtxt", _config(bundle, folder.name))
     write_bytes(folder / "1" / "model.onnx", graph)
     return folder

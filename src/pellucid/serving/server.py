@@ -62,6 +62,7 @@ def serve(
         import uvicorn
 
         from pellucid.serving.api import build_api
+        from pellucid.serving.connection import PatientConnection
         from pellucid.serving.meters import Meters
         from pellucid.serving.models import open_models
     except ModuleNotFoundError as error:
@@ -75,6 +76,7 @@ def serve(
     _log_to_standard_error()
     config = uvicorn.Config(
         build_api(models, settings, meters, extend),
+        http=PatientConnection,
         access_log=False,  # it would write paths as clients send them
         log_config=None,
         server_header=False,

@@ -14,28 +14,27 @@ import base64
 import hashlib
 import json
 import secrets
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pellucid.bundle import files
 from pellucid.data.listing import count
 from pellucid.errors import BundleError, SplitError
 from pellucid.storage import write_json
 
-FILE = "trained_on.json"
+FILE = files.TRAINED_ON
 FORMAT = "pellucid-trained-on"
 USED = ("train", "validation")  # validation chose the epoch and the operating point
 _JUDGED = ("test", "external_test")
 _SALT_BYTES = 16
 _MOST_SALT_BYTES = 64  # the longest key of BLAKE2b
 _BY_CHANCE = 0.001  # how rarely strangers may be refused
-_MAX_BYTES = 64 * 2**20
 
 Fingerprints = npt.NDArray[np.uint32]
 
@@ -79,21 +78,8 @@ def load_trained_on(model: Path) -> TrainedOn | None:
 
     Raises `BundleError` when the file is damaged.
     """
-    for path in (model / FILE, model / "bundle" / FILE):
-        if path.is_file():
-            with path.open("rb") as file:
-                return _read(path, file)
-    if not model.is_file() or not zipfile.is_zipfile(model):
-        return None
-    try:
-        with zipfile.ZipFile(model) as archive:
-            names = [name for name in archive.namelist() if name.split("/")[-1] == FILE]
-            if not names:
-                return None
-            with archive.open(names[0]) as file:
-                return _read(model, file)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise BundleError(f"{model} is damaged", type(error).__name__) from error
+    data = files.read_unlisted(model, FILE)
+    return None if data is None else _parse(data, model)
 
 
 def check_not_trained_on(table: pd.DataFrame, trained_on: TrainedOn) -> None:
@@ -117,19 +103,17 @@ def check_not_trained_on(table: pd.DataFrame, trained_on: TrainedOn) -> None:
         )
 
 
-def _read(path: Path, file: IO[bytes]) -> TrainedOn:
-    data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise BundleError(f"{path} is larger than such a file can be")
+def _parse(data: bytes, model: Path) -> TrainedOn:
     try:
         document = json.loads(data.decode("utf-8"))
         if document["format"] != FORMAT or document["version"] != 1:
-            raise BundleError(f"{path} was written by another program or a newer Pellucid")
+            rule = f"The {FILE} of {model} was written by another program or a newer Pellucid"
+            raise BundleError(rule)
         salt = bytes.fromhex(document["salt"])
         if not _SALT_BYTES <= len(salt) <= _MOST_SALT_BYTES:
             raise ValueError("the length of the key")
         packed = base64.b64decode(document["fingerprints"], validate=True)
         fingerprints = np.frombuffer(packed, dtype="<u4").astype(np.uint32)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BundleError(f"{path} is damaged", type(error).__name__) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"The {FILE} of {model} is damaged", type(error).__name__) from error
     return TrainedOn(salt, fingerprints)
