@@ -200,8 +200,23 @@ def test_a_deflated_bomb_is_refused(tmp_path: Path) -> None:
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     bomb = deflater.compress(bytes(50_000_000)) + deflater.flush()
     (tmp_path / "c").write_bytes(whole[:start] + bomb)
-    with pytest.raises(ReadError, match="holds pixels, got none"):
+    with pytest.raises(ReadError, match="at most 20,000 elements"):
         read_image(tmp_path / "c", max_pixels=100_000)
+
+
+def test_a_header_of_empty_items_is_not_parsed(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a"))
+    dataset.SharedFunctionalGroupsSequence = [pydicom.Dataset()]
+    dataset.save_as(tmp_path / "b")
+    assert read_image(tmp_path / "b").pixels.shape[0] == 1
+    whole = (tmp_path / "b").read_bytes()
+    item = b"\xfe\xff\x00\xe0\0\0\0\0"
+    place = whole.index(item)
+    items = item * 150_000
+    length = len(items).to_bytes(4, "little")
+    (tmp_path / "c").write_bytes(whole[: place - 4] + length + items + whole[place + len(item) :])
+    with pytest.raises(ReadError, match="at most 100,000 items"):
+        read_image(tmp_path / "c")
 
 
 def test_every_file_at_hand_is_an_image_or_a_plain_reason(shared_data: Path) -> None:

@@ -166,6 +166,57 @@ def test_exif_orientation_as_pillow_applies_it(tmp_path: Path, orientation: int)
     assert (image.facts["height"], image.facts["width"]) == upright.shape[:2]
 
 
+def test_a_jpeg_that_draws_its_pixels_over_and_over(tmp_path: Path) -> None:
+    Picture.fromarray(GREY8).save(tmp_path / "a.jpg", progressive=True)
+    data = (tmp_path / "a.jpg").read_bytes()
+    assert read_image(tmp_path / "a.jpg").pixels.shape == (1, *GREY8.shape)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    (tmp_path / "b.jpg").write_bytes(data[:-2] + 200 * scan + data[-2:])
+    with pytest.raises(ReadError, match="at most 100 scans, got 2"):
+        read_image(tmp_path / "b.jpg")
+    tifffile.imwrite(tmp_path / "c.tif", GREY8, compression="jpeg")
+    assert read_image(tmp_path / "c.tif").pixels.shape == (1, *GREY8.shape)
+
+
+def test_a_strip_larger_than_its_tiff(tmp_path: Path) -> None:
+    small, large = io.BytesIO(), io.BytesIO()
+    Picture.new("L", (2000, 2000), 90).save(large, "JPEG")
+    tifffile.imwrite(small, np.zeros((200, 200), np.uint8), compression="jpeg", rowsperstrip=200)
+    data = bytearray(small.getvalue())
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as tiff:
+        counts = tiff.pages[0].tags["StripByteCounts"].valueoffset  # type: ignore[union-attr]
+        offsets = tiff.pages[0].tags["StripOffsets"].valueoffset  # type: ignore[union-attr]
+    size = int.from_bytes(data[counts : counts + 4], "little")
+    assert 0 < size < 100_000
+    data[offsets : offsets + 4] = len(data).to_bytes(4, "little")
+    data[counts : counts + 4] = len(large.getvalue()).to_bytes(4, "little")
+    (tmp_path / "a.tif").write_bytes(bytes(data) + large.getvalue())
+    with pytest.raises(ReadError, match="a strip or tile has at most 40,000 values"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "zstd", "lzma", "jpeg2000"])
+def test_tiff_compressions(tmp_path: Path, compression: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", GREY8, compression=compression)
+    np.testing.assert_allclose(read_image(tmp_path / "a.tif").pixels[0], GREY8 / 255, atol=1e-6)
+
+
+def test_a_tiff_compression_whose_size_nobody_knows(tmp_path: Path) -> None:
+    colour = np.zeros((8, 8, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", colour, photometric="rgb", compression="webp")
+    with pytest.raises(ReadError, match=r"compressed by one of .* got WEBP"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_run_length_bitmap_of_many_pixels(tmp_path: Path) -> None:
+    Picture.new("P", (3000, 3000)).save(tmp_path / "a.bmp")
+    data = bytearray((tmp_path / "a.bmp").read_bytes())
+    data[30:34] = (1).to_bytes(4, "little")  # biCompression: RLE8
+    (tmp_path / "a.bmp").write_bytes(bytes(data))
+    with pytest.raises(ReadError, match="4,000,000"):
+        read_image(tmp_path / "a.bmp")
+
+
 def test_exif_orientation_in_jpeg_and_tiff(tmp_path: Path) -> None:
     exif = Picture.Exif()
     exif[0x0112] = 6

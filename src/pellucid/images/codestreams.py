@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pellucid.errors import ReadError
+
 _SIZ = b"\xff\x4f\xff\x51"  # ITU-T T.800, A.4.1 and A.5.1: start of codestream, then image size
 _NOT_FRAMES = (0xC4, 0xC8, 0xCC)  # ITU-T T.81, table B.1: tables and an extension among the frames
 _JPEG_LS_FRAME = 0xF7  # ITU-T T.87, C.1.1
@@ -16,6 +18,8 @@ _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xDA))
 _APP0, _APP14 = 0xE0, 0xEE
 _RGB_NAMES = (b"RGB", b"rgb")
 _END_OF_IMAGE = b"\xff\xd9"
+_START_OF_SCAN = b"\xff\xda"  # T.81, B.2.3; entropy-coded data cannot hold it
+_MOST_SCANS = 100  # a progressive picture has about ten
 
 
 class Codestream(NamedTuple):
@@ -47,6 +51,14 @@ def read_codestream(data: bytes) -> Codestream | None:
     components = _number(data[start + 40 : start + 42])
     precision = (data[start + 42] & 0x7F) + 1  # T.800, A.5.1: Ssiz, whose first bit is the sign
     return Codestream(right - left, bottom - top, components, precision)
+
+
+def check_scans(name: str, data: bytes) -> None:
+    """Refuse a JPEG that draws the same pixels over and over: 50 bytes and 10 ms a time."""
+    scans = data.count(_START_OF_SCAN)
+    if scans > _MOST_SCANS:
+        rule = f"{name}: a JPEG is drawn in at most {_MOST_SCANS} scans"
+        raise ReadError(rule, f"{scans:,}", "Save it again from its source.")
 
 
 def _read_jpeg(data: bytes) -> Codestream | None:

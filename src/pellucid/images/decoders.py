@@ -16,7 +16,12 @@ import numpy as np
 from pydicom import uid
 
 from pellucid.errors import ReadError
-from pellucid.images.codestreams import Codestream, read_codestream, run_length_segments
+from pellucid.images.codestreams import (
+    Codestream,
+    check_scans,
+    read_codestream,
+    run_length_segments,
+)
 from pellucid.images.dicom_frames import Layout, encapsulated_frame, native_frame
 from pellucid.images.dicom_header import Header, syntax_name
 from pellucid.images.image import Array, check_size
@@ -151,6 +156,7 @@ def _checked_codestream(data: bytes, layout: Layout, name: str, max_pixels: int)
         rule = f"{name}: a compressed frame begins with its size"
         raise ReadError(rule, "other or damaged data")
     check_size(name, stream.width, stream.height, max_pixels)
+    check_scans(name, data)
     announced = (stream.height, stream.width, stream.components)
     if announced != (layout.rows, layout.columns, layout.samples):
         raise _mismatch(name, layout, f"{announced[0]:,} x {announced[1]:,} x {announced[2]}")

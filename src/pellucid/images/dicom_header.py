@@ -44,6 +44,10 @@ _HEADERS_KEPT = 4  # decoding threads stay close together
 _UNDEFINED = 0xFFFFFFFF  # PS3.5, 7.1.1: a length that the file does not state
 _HEADER_BYTES = 2**24  # of a deflated file, inflated to find its header
 _INFLATED_BYTES = 2**29  # of a deflated file in all
+_MOST_ELEMENTS = 20_000  # of the main dataset
+_ITEM, _ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
+_MOST_ITEMS = 100_000  # a scan of a thousand frames has twenty a frame
+_BLOCK, _SEARCHED_BLOCKS = 2**20, 64
 _AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5, 6.2: Age String
 _UID = re.compile(r"[0-9.]{1,64}")  # PS3.5, 9.1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -147,16 +151,43 @@ def _parse(file: BinaryIO, name: str) -> Header:
     if start is not None:
         return _read_deflated(file, name, start)
     found: list[PixelElement] = []
+    _check_items(file, name)
     file.seek(0)
-    dataset: Any = read_partial(file, _stop_at(file, found), force=True, specific_tags=TAGS)
+    dataset: Any = read_partial(file, _stop_at(file, found, name), force=True, specific_tags=TAGS)
     syntax = dataset.file_meta.get("TransferSyntaxUID") or _parsed_syntax(dataset)
     return Header(dataset, UID(syntax), file, found[0] if found else None)
 
 
-def _stop_at(stream: BinaryIO, found: list[PixelElement]) -> Any:
-    """A rule that stops pydicom at the pixels and notes where their value begins."""
+def _check_items(file: BinaryIO, name: str) -> None:
+    """Refuse more items of sequences than files have: eight bytes each, and a kilobyte parsed.
+
+    Counted by their tags (PS3.5, 7.5), which pixels hold by chance once in four gigabytes.
+    """
+    file.seek(0)
+    found = 0
+    for _ in range(_SEARCHED_BLOCKS):
+        block = file.read(_BLOCK)
+        found += block.count(_ITEM) + block.count(_ITEM_BIG_ENDIAN)
+        if found > _MOST_ITEMS:
+            rule = f"{name}: a DICOM file has at most {_MOST_ITEMS:,} items of sequences"
+            raise ReadError(rule, "more", "Split it into several files.")
+        if len(block) < _BLOCK:
+            return
+
+
+def _stop_at(stream: BinaryIO, found: list[PixelElement], name: str) -> Any:
+    """A rule that stops pydicom at the pixels and notes where their value begins.
+
+    It refuses a header that goes on and on.
+    """
+    passed = 0
 
     def stop(tag: BaseTag, vr: str | None, length: int) -> bool:
+        nonlocal passed
+        passed += 1
+        if passed > _MOST_ELEMENTS:
+            rule = f"{name}: a DICOM header has at most {_MOST_ELEMENTS:,} elements"
+            raise ReadError(rule, "more")
         keyword = PIXEL_TAGS.get(int(tag))
         if keyword is None:
             return False
@@ -188,20 +219,22 @@ def _read_deflated(file: BinaryIO, name: str, start: int) -> Header:
     """Inflate the header first, and then no more than it announces (and never beyond the bound)."""
     file.seek(132)
     meta = read_dataset(BytesIO(file.read(start - 132)), False, True)
-    header = _parse_inflated(inflate(file, name, start, _HEADER_BYTES), meta)
+    inflated = inflate(file, name, start, _HEADER_BYTES)
+    _check_items(BytesIO(inflated), name)
+    header = _parse_inflated(inflated, meta, name)
     if header.pixels is None or header.pixels.length is None:
         return header
     end = header.pixels.offset + header.pixels.length
     if end > _INFLATED_BYTES:
         rule = f"{name}: a deflated file may hold at most {_INFLATED_BYTES:,} bytes"
         raise ReadError(rule, f"{end:,}")
-    return _parse_inflated(inflate(file, name, start, end), meta)
+    return _parse_inflated(inflate(file, name, start, end), meta, name)
 
 
-def _parse_inflated(data: bytes, meta: Any) -> Header:
+def _parse_inflated(data: bytes, meta: Any, name: str) -> Header:
     stream, found = BytesIO(data), list[PixelElement]()
     dataset: Any = read_dataset(
-        stream, False, True, stop_when=_stop_at(stream, found), specific_tags=TAGS
+        stream, False, True, stop_when=_stop_at(stream, found, name), specific_tags=TAGS
     )
     dataset.file_meta = meta
     pixels = found[0] if found else None

@@ -6,7 +6,7 @@ images. It knows no files and no networks.
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from PIL import Image as Picture
@@ -87,8 +87,7 @@ def preprocess(pixels: np.ndarray[Any, Any], preprocessing: Preprocessing) -> By
         raise PlanError(rule, str(pixels.shape), "Read it with pellucid.images.reading.read_image.")
     planes = _to_channels(np.asarray(pixels, dtype=np.float32), preprocessing.channels)
     size = preprocessing.image_size
-    height, width = _fitted(pixels.shape[1], pixels.shape[2], preprocessing)
-    top, left = (size - height) // 2, (size - width) // 2
+    top, left, height, width = placed(pixels.shape[1], pixels.shape[2], preprocessing)
     canvas = np.zeros((preprocessing.channels, size, size), dtype=np.uint8)
     for plane, target in zip(planes, canvas, strict=False):
         resized = _resized(plane, height, width)
@@ -96,6 +95,22 @@ def preprocess(pixels: np.ndarray[Any, Any], preprocessing: Preprocessing) -> By
     if len(planes) < preprocessing.channels:
         canvas[1:] = canvas[0]
     return canvas
+
+
+class Placed(NamedTuple):
+    """Which rows and columns of the network's square an image takes."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def placed(height: int, width: int, preprocessing: Preprocessing) -> Placed:
+    """Where an image of that size lies in the square."""
+    size = preprocessing.image_size
+    rows, columns = _fitted(height, width, preprocessing)
+    return Placed((size - rows) // 2, (size - columns) // 2, rows, columns)
 
 
 def place_back(
@@ -110,8 +125,7 @@ def place_back(
     if heat.shape != (size, size) or min(height, width) < 1:
         rule = f"A map to place back is {size} x {size}, and its image has at least one pixel"
         raise PlanError(rule, f"{heat.shape} onto {height} x {width}")
-    rows, columns = _fitted(height, width, preprocessing)
-    top, left = (size - rows) // 2, (size - columns) // 2
+    top, left, rows, columns = placed(height, width, preprocessing)
     inside = np.asarray(heat[top : top + rows, left : left + columns], dtype=np.float32)
     return _resized(np.ascontiguousarray(inside), height, width)
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin
 from PIL import Image as Picture
 
+from pellucid.images.codestreams import check_scans
 from pellucid.images.image import (
     Array,
     Asked,
@@ -28,6 +29,8 @@ from pellucid.images.image import (
 from pellucid.images.windows import lay_window
 
 ORIENTATION = 0x0112
+_RUN_LENGTHS = (1, 2)  # BMP's RLE8 and RLE4, which Pillow unpacks in Python
+_MOST_RUN_LENGTHS = 4_000_000  # pixels, a second
 _BIT_DEPTH = {"1": 1, "I;16": 16, "I": 32, "F": 32}
 _WITH_ALPHA = {"P": "RGBA", "L": "LA", "RGB": "RGBA"}
 
@@ -39,8 +42,13 @@ def read_raster(file: BinaryIO, name: str, kind: str, asked: Asked) -> Image:
     ours, before a pixel is decoded. Pillow's own bound is a warning, and only from 89 million on.
     """
     picture = _open(file, kind)
-    check_size(name, picture.width, picture.height, asked.max_pixels)
+    is_packed = kind == "BMP" and picture.info.get("compression") in _RUN_LENGTHS
+    most = min(asked.max_pixels, _MOST_RUN_LENGTHS) if is_packed else asked.max_pixels
+    check_size(name, picture.width, picture.height, most)
     check_frame(name, 0, 1)
+    if kind == "JPEG":
+        file.seek(0)
+        check_scans(name, file.read())
     bits = _bit_depth(picture, kind, file)
     stored = _decode_png16(file) if kind == "PNG" and bits == 16 else _decode(picture)
     shown, window = lay_window(stored, bits, asked.window)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 import numpy as np
-from tifffile import PHOTOMETRIC, TiffFile
+from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile
 
 from pellucid.errors import ReadError
+from pellucid.images.codestreams import check_scans, read_codestream
 from pellucid.images.image import (
     Array,
     Asked,
@@ -26,6 +27,24 @@ from pellucid.images.image import (
 )
 from pellucid.images.windows import lay_window
 
+_BOUNDED = (
+    COMPRESSION.NONE,
+    COMPRESSION.LZW,
+    COMPRESSION.ADOBE_DEFLATE,
+    COMPRESSION.DEFLATE,
+    COMPRESSION.PACKBITS,
+    COMPRESSION.CCITTRLE,
+    COMPRESSION.CCITTFAX3,
+    COMPRESSION.CCITTFAX4,
+    COMPRESSION.LZMA,
+    COMPRESSION.ZSTD,
+)
+_OF_THEIR_OWN_SIZE = (
+    COMPRESSION.JPEG,
+    COMPRESSION.JPEG2000,
+    COMPRESSION.APERIO_JP2000_YCBC,
+    COMPRESSION.APERIO_JP2000_RGB,
+)
 _PLANAR = 2  # TIFF 6.0, PlanarConfiguration: one plane a channel
 _MODES = {"MINISBLACK": "L", "MINISWHITE": "L", "PALETTE": "P", "SEPARATED": "CMYK"}
 
@@ -38,6 +57,7 @@ def read_tiff(file: BinaryIO, name: str, asked: Asked) -> Image:
         page: Any = tiff.pages[asked.frame].aspage()
         check_size(name, page.imagewidth, page.imagelength, asked.max_pixels)
         _check_layout(name, page)
+        _check_segments(file, name, page)
         stored = _without_palette(page, _samples_last(page))
         shown, window = lay_window(stored, int(page.bitspersample), asked.window)
         pixels = unit_range(name, channels_first(_full_scale(page, shown)))
@@ -68,6 +88,30 @@ def _check_layout(name: str, page: Any) -> None:
             f"{samples} channels, depth {page.imagedepth}",
             "Save each channel or slice as a page of its own.",
         )
+
+
+def _check_segments(file: BinaryIO, name: str, page: Any) -> None:
+    """Refuse compressed strips or tiles that are larger than the page says, before decoding them.
+
+    The codecs of `_BOUNDED` never give more than they are asked for; these give what they hold.
+    """
+    if page.compression in _BOUNDED:
+        return
+    if page.compression not in _OF_THEIR_OWN_SIZE:
+        known = ", ".join(one.name for one in (*_BOUNDED, *_OF_THEIR_OWN_SIZE))
+        found = page.compression.name
+        raise ReadError(f"{name}: a TIFF is compressed by one of {known}", found, "Save it anew.")
+    most = int(np.prod(page.chunks))
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        data = file.read(size)
+        stream = read_codestream(data)
+        if stream is None:
+            raise ReadError(f"{name}: a compressed strip or tile begins with its size", "none")
+        if stream.width * stream.height > most:
+            found = f"{stream.width:,} x {stream.height:,}"
+            raise ReadError(f"{name}: a strip or tile has at most {most:,} values", found)
+        check_scans(name, data)
 
 
 def _samples_last(page: Any) -> Array:
