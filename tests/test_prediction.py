@@ -217,7 +217,7 @@ def test_a_graph_that_says_something_else_is_not_used(
     monkeypatch.setattr(artefact, "to_graph", lambda *_: wrong)
     model = save_bundle(tmp_path / "model", bundle)
     assert open_engine(model).name == "torch"
-    with pytest.raises(UsageError, match="its probabilities differ by 0"):
+    with pytest.raises(UsageError, match="its logits differ by 1"):
         open_engine(model, engine)
 
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 
 from cli import pellucid
 from explained_model import TWO_TARGETS, draw_image, tiny_model
 from pellucid.errors import ManifestError, PredictionsError, UsageError
 from pellucid.evaluation.predictions import read_predictions
-from pellucid.prediction import predict
+from pellucid.prediction import decoding, predict, streaming
 from pellucid.prediction.engines import open_engine
 from pellucid.prediction.listing import Listed, list_images, read_paths
 from pellucid.prediction.streaming import predict_to_file
@@ -155,6 +163,147 @@ def test_a_manifest_names_images_frames_and_patients(tmp_path: Path, model: Path
     assert set(table["y_true"]) == {""}
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_nothing_readable_is_a_table_of_nothing(tmp_path: Path, model: Path, suffix: str) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(6):
+        (tmp_path / "images" / f"{number}.png").write_text("no picture")
+    out = tmp_path / f"p{suffix}"
+    answer = pellucid("predict", model, tmp_path / "images", "--out", out)
+    assert answer.code == 1
+    assert "6 of the images could not be read" in answer.err
+    table = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
+    assert len(table) == 0
+    assert "probability_well" in " ".join(table.columns) or "image_id" in table.columns
+    assert len(pd.read_csv(f"{out}.unreadable.csv")) == 6
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path, model: Path, suffix: str) -> None:
+    files = draw_images(tmp_path / "images", 2)
+    strange = os.fsencode(tmp_path / "images") + b"/\xe9.png"
+    shutil.copy(files[0], strange)
+    unreadable = os.fsencode(tmp_path / "images") + b"/\xe8.png"
+    Path(os.fsdecode(unreadable)).write_text("no picture")
+    out = tmp_path / f"p{suffix}"
+    answer = pellucid("predict", model, tmp_path / "images", "--out", out)
+    assert answer.code == 1
+    ids = set(read(out)["image_id"])
+    assert len(ids) == 3
+    assert any(name.endswith("\\xe9.png") for name in ids)
+    (failed,) = pd.read_csv(f"{out}.unreadable.csv")["image_id"]
+    assert failed.endswith("\\xe8.png")
+
+
+def test_frames_of_a_file_are_told_apart(tmp_path: Path, model: Path) -> None:
+    pages = np.random.default_rng(0).integers(0, 256, (3, 20, 20), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", pages, photometric="minisblack")
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("path,frame\nstack.tif,0\nstack.tif,1\nstack.tif,2\n")
+    predict_to_file(open_engine(model), list_images([manifest]), tmp_path / "p.csv")
+    table = read(tmp_path / "p.csv")
+    assert table["image_id"].unique().tolist() == [f"stack.tif#{n}" for n in range(3)]
+    first = table[table["target"] == table["target"].iloc[0]]
+    assert first.filter(like="logit_").dropna(axis=1).iloc[:, 0].nunique() == 3
+
+
+def test_patients_and_paths_that_were_corrected_are_other_images(
+    tmp_path: Path, model: Path
+) -> None:
+    files, opened, out = draw_images(tmp_path / "images", 9), open_engine(model), tmp_path / "p.csv"
+    images = [Listed(f"id{n}", path, 0, "p") for n, path in enumerate(files)]
+    with pytest.raises(Killed):
+        predict_to_file(opened, stopped_after(images, 8), out)
+    for changed in (
+        [one._replace(patient_id="q") for one in images],
+        [one._replace(path=path) for one, path in zip(images, files[::-1], strict=True)],
+    ):
+        with pytest.raises(UsageError, match="of other images"):
+            predict_to_file(opened, changed, out, resume=True)
+    assert predict_to_file(opened, images, out, resume=True).n_images == 9
+
+
+def test_what_is_written_in_a_folder_is_no_image_of_it(tmp_path: Path, model: Path) -> None:
+    draw_images(tmp_path / "images", 9)
+    (tmp_path / "images" / ".trash").mkdir()
+    draw_image(tmp_path / "images" / ".trash" / "x.png")
+    out = tmp_path / "images" / "0.csv"
+    images = list_images([tmp_path / "images"], out=out)
+    assert len(images) == 9
+    with pytest.raises(Killed):
+        predict_to_file(open_engine(model), stopped_after(images, 8), out)
+    assert (tmp_path / "images" / "0.csv.part").is_file()
+    answer = pellucid("predict", model, tmp_path / "images", "--out", out, "--resume")
+    assert answer.code == 0, answer.err
+    assert read(out)["image_id"].nunique() == 9
+    again = pellucid("predict", model, tmp_path / "images", "--out", out, "--overwrite")
+    assert again.code == 0, again.err
+
+
+def test_a_mistake_with_one_image_stops_nothing(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, n = draw_images(tmp_path / "images", 6), [0]
+    whole = decoding.preprocess
+
+    def fail_once(*arguments: Any) -> Any:
+        n[0] += 1
+        if n[0] == 3:
+            raise MemoryError
+        return whole(*arguments)
+
+    monkeypatch.setattr(decoding, "preprocess", fail_once)
+    done = predict_to_file(open_engine(model), list_images(files), tmp_path / "p.csv")
+    assert (done.n_images, done.n_unreadable) == (6, 1)
+    assert "MemoryError" in done.reasons[0]
+
+
+def test_the_table_comes_last(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = draw_images(tmp_path / "images", 3)
+    files[1].write_text("no picture")
+    out = tmp_path / "p.csv"
+    monkeypatch.setattr(streaming, "copyfile", _killed)
+    with pytest.raises(Killed):
+        predict_to_file(open_engine(model), list_images(files), out)
+    assert not out.exists()
+    monkeypatch.undo()
+    predict_to_file(open_engine(model), list_images(files), out, resume=True)
+    assert len(pd.read_csv(f"{out}.unreadable.csv")) == 1
+
+
+def _killed(*_: object) -> None:
+    raise Killed
+
+
+@pytest.mark.slow
+def test_a_prediction_that_is_killed_goes_on(tmp_path: Path, model: Path) -> None:
+    files = draw_images(tmp_path / "images", 60)
+    lines, out, whole = [f"{path}\n" for path in files], tmp_path / "p.csv", tmp_path / "w.csv"
+    words = [sys.executable, "-m", "pellucid", "predict", str(model), "-", "--out"]
+    process = subprocess.Popen([*words, str(out)], stdin=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    note, until = tmp_path / "p.csv.part.json", time.monotonic() + 60
+    while not note.exists() and time.monotonic() < until:  # 32 at a time, and more for ever
+        process.stdin.writelines(lines)
+        process.stdin.flush()
+        time.sleep(0.2)
+    process.kill()
+    process.communicate()
+    n_done = json.loads(note.read_text())["n_images"]
+    assert n_done >= 32
+    every = "".join(lines) * (n_done // len(lines) + 2)
+    for place, more in ((out, ["--resume"]), (whole, [])):
+        answer = subprocess.run(
+            [*words, str(place), *more],
+            input=every,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.returncode == 0, answer.stderr
+    assert out.read_bytes() == whole.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -162,6 +311,8 @@ def test_a_manifest_names_images_frames_and_patients(tmp_path: Path, model: Path
         ("path,label\n,b\n", "every row has a path, got none in row 2"),
         ("path,frame\na.png,-1\n", "frames are whole numbers from 0 on"),
         ("path,frame\na.png,x\n", "frames are whole numbers from 0 on"),
+        ("path,image_id\na.png,1\nb.png,1\n", "an image of its own.* got '1' in row 3"),
+        ("path\na.png\na.png\n", "an image of its own.* got 'a.png#0' in row 3"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_says_why(tmp_path: Path, text: str, reason: str) -> None:
@@ -177,7 +328,7 @@ def test_paths_come_from_standard_input() -> None:
         list(read_paths(io.StringIO("x" * 5000)))
 
 
-def test_memory_stays_flat_for_a_stream(tmp_path: Path, model: Path) -> None:
+def test_a_stream_is_read_two_batches_ahead(tmp_path: Path, model: Path) -> None:
     image, n = draw_image(tmp_path / "image.png"), 0
 
     def endless() -> Iterator[Listed]:
@@ -191,7 +342,7 @@ def test_memory_stays_flat_for_a_stream(tmp_path: Path, model: Path) -> None:
     assert max(ahead) <= 8  # two batches of four
 
 
-def test_the_command_reads_a_stream_and_goes_on(
+def test_the_command_reads_a_stream(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = draw_images(tmp_path / "images", 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -156,7 +157,9 @@ def predict(
     opened = open_engine(model, engine, precision)
     shifts = find_shifts(_shares(prevalence), opened.task, opened.card)
     from_stream = images == [Path("-")]
-    named = [] if from_stream else list_images(images)
+    named = [] if from_stream else list_images(images, out=out)
+    if from_stream and isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a path is bytes, in any locale
     listed, total = (read_paths(sys.stdin) if from_stream else named), len(named)
     count = progress.counter("Predicting")
 

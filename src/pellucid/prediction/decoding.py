@@ -102,6 +102,9 @@ def _read_into(
         return " ".join(code for code, _ in guard.cautions(image)) if guard else ""
     except ReadError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - one image, whatever it is, never stops the rest
+        found = f"{type(error).__name__} while it was"
+        return ReadError(f"{listed.path}: an image can be prepared for the network", found)
 
 
 def _gather(batch: list[Listed], buffer: npt.NDArray[np.uint8], rows: list[_Row]) -> Decoded:

@@ -21,7 +21,10 @@ _TABLES = (".csv", ".parquet")
 
 
 class Listed(NamedTuple):
-    """One image: what the table will call it, where it is, which frame of it, and whose it is."""
+    """One image: what the table will call it, where it is, which frame of it, and whose it is.
+
+    A name whose bytes are no UTF-8 is written with them: a table is text.
+    """
 
     image_id: str
     path: Path
@@ -29,22 +32,25 @@ class Listed(NamedTuple):
     patient_id: str = ""
 
 
-def list_images(images: Iterable[str | os.PathLike[str]]) -> list[Listed]:
+def list_images(
+    images: Iterable[str | os.PathLike[str]], *, out: Path | None = None
+) -> list[Listed]:
     """Files named, every visible file of a folder in sorted order, and the rows of a manifest.
 
     A .csv or .parquet file is a manifest: a column of paths, relative to its folder, and where they
-    stand in it `image_id`, `frame` and `patient_id`. Raises `UsageError` where there is nothing.
+    stand in it `image_id`, `frame` and `patient_id`. What is being written to `out`, and beside it,
+    is no image of a folder. Raises `UsageError` where there is nothing, and `ManifestError`.
     """
     found: list[Listed] = []
     for image in images:
         path = Path(image)
         if path.is_dir():
-            inside = (p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-            found.extend(Listed(str(one), one) for one in sorted(inside))
+            inside = (one for one in path.rglob("*") if _is_visible(one, path) and one.is_file())
+            found.extend(_listed(one) for one in sorted(inside) if not _is_written(one, out))
         elif path.suffix.lower() in _TABLES:
             found.extend(_list_manifest(path))
         else:
-            found.append(Listed(str(path), path))
+            found.append(_listed(path))
         if len(found) > _MAX_LISTED_FILES:
             rule = "One prediction takes at most 1,000,000 files"
             raise UsageError(rule, f"{len(found):,}", "Give their paths on standard input.")
@@ -61,7 +67,28 @@ def read_paths(stream: TextIO) -> Iterator[Listed]:
             rule = f"A line of standard input is one path of at most {_MAX_PATH:,} characters"
             raise UsageError(rule, f"{len(name):,}")
         if name.strip():
-            yield Listed(name, Path(name))
+            yield _listed(Path(name))
+
+
+def _listed(path: Path) -> Listed:
+    return Listed(plain(str(path)), path)
+
+
+def plain(name: str) -> str:
+    """A name, or a sentence with one, as text that can be written anywhere."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _is_visible(path: Path, folder: Path) -> bool:
+    """Whether neither a file nor a folder on the way to it begins with a dot."""
+    return not any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _is_written(path: Path, out: Path | None) -> bool:
+    """Whether a file is what a prediction writes: its table, or a half of one beside it."""
+    if out is None or not (path.name == out.name or path.name.startswith(f"{out.name}.")):
+        return False
+    return path.parent.resolve() == out.parent.resolve()
 
 
 def _list_manifest(path: Path) -> list[Listed]:
@@ -77,14 +104,20 @@ def _list_manifest(path: Path) -> list[Listed]:
     if names.isna().any():
         row = int(names.isna().to_numpy().argmax()) + 2
         raise ManifestError(f"{path.name}: every row has a path", f"none in row {row}")
-    ids = table[by_name["image_id"]] if "image_id" in by_name else names
-    if not ids.notna().all() or ids.duplicated().any():
-        ids = names
+    frames = pd.Series(_frames(table, by_name.get("frame"), path), index=table.index)
+    if "image_id" in by_name:
+        ids = table[by_name["image_id"]]
+    else:
+        many = names.duplicated(keep=False)
+        ids = names.where(~many, names.astype(str) + "#" + frames.astype(str))
+    if ids.isna().any() or ids.duplicated().any():
+        row = int((ids.isna() | ids.duplicated()).to_numpy().argmax())
+        rule = f"{path.name}: every row is an image of its own, by its image_id or path and frame"
+        raise ManifestError(rule, f"{ids.iloc[row]!r} in row {row + 2}")
     patient = next((by_name[name] for name in PATIENT_NAMES if name in by_name), None)
     patients = table[patient].fillna("") if patient else pd.Series("", index=table.index)
-    frames = _frames(table, by_name.get("frame"), path)
     rows = zip(ids, names, frames, patients, strict=True)
-    return [Listed(str(i), path.parent / str(n), f, str(p)) for i, n, f, p in rows]
+    return [Listed(str(i), path.parent / str(n), int(f), str(p)) for i, n, f, p in rows]
 
 
 def _frames(table: pd.DataFrame, column: str | None, path: Path) -> list[int]:

@@ -15,9 +15,11 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from csv import reader as read_csv
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from shutil import copyfile
 from typing import Any, BinaryIO, NamedTuple
 
 import pandas as pd
@@ -31,7 +33,7 @@ from pellucid.prediction.files import (
     predict_batches,
     tabulate_nothing,
 )
-from pellucid.prediction.listing import Listed
+from pellucid.prediction.listing import Listed, plain
 from pellucid.prediction.tables import Shift
 from pellucid.storage import cannot_write, write_json
 
@@ -135,11 +137,12 @@ class _Place:
         self.part = out.with_name(f"{out.name}.part")
         self.note = out.with_name(f"{out.name}.part.json")
         self.failed = out.with_name(f"{out.name}.unreadable.part")
+        self.parquet = out.with_name(f"{out.name}.whole.part")
         self.unreadable = out.with_name(f"{out.name}.unreadable.csv")
 
     def clear(self) -> None:
         """Remove what is half done."""
-        for path in (self.part, self.note, self.failed):
+        for path in (self.part, self.note, self.failed, self.parquet):
             path.unlink(missing_ok=True)
 
 
@@ -181,13 +184,14 @@ def _read_note(place: _Place) -> _Note:
 
 
 def _name(listed: Listed) -> bytes:
-    return f"{listed.image_id}\0{listed.frame}\n".encode("utf-8", "surrogateescape")
+    parts = (listed.image_id, str(listed.path), str(listed.frame), listed.patient_id)
+    return ("\0".join(parts) + "\n").encode("utf-8", "surrogateescape")
 
 
 def _add(batch: Predicted, rows: BinaryIO, failed: BinaryIO) -> list[str]:
     """Append a batch; the reasons of what could not be read."""
     _write(rows, batch.table, header=False)
-    reasons = [str(failure.error) for failure in batch.failures]
+    reasons = [plain(str(failure.error)) for failure in batch.failures]
     if reasons:
         ids = [failure.listed.image_id for failure in batch.failures]
         _write(failed, pd.DataFrame({"image_id": ids, "reason": reasons}), header=False)
@@ -212,13 +216,13 @@ def _finish(place: _Place, note: _Note) -> None:
     """Give the files their names; as Parquet where that is wanted."""
     try:
         if place.out.suffix == ".parquet":
-            _to_parquet(place.part, place.out)
-        else:
-            place.part.replace(place.out)
+            _to_parquet(place.part, place.parquet)
         if note.n_unreadable:
-            place.failed.replace(place.unreadable)
+            copyfile(place.failed, place.unreadable)
         else:
             place.unreadable.unlink(missing_ok=True)
+        # the last step that counts: where OUT is, what was unreadable is beside it
+        (place.parquet if place.out.suffix == ".parquet" else place.part).replace(place.out)
         place.clear()
     except OSError as error:
         raise cannot_write(place.out, error) from error
@@ -229,16 +233,14 @@ def _to_parquet(rows: Path, out: Path) -> None:
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    with rows.open("rb") as file:
-        names = next(csv.open_csv(file)).schema.names
+    with rows.open(encoding="utf-8", newline="") as file:
+        names = next(read_csv(file))
     kinds = {name: pa.string() if name in _TEXT else pa.float64() for name in names}
     convert = csv.ConvertOptions(column_types=kinds, strings_can_be_null=True, null_values=[""])
     parsing = csv.ParseOptions(newlines_in_values=True)
-    temporary = out.with_name(f".{out.name}.tmp")
     with (
         csv.open_csv(rows, parse_options=parsing, convert_options=convert) as reader,
-        parquet.ParquetWriter(temporary, reader.schema) as writer,
+        parquet.ParquetWriter(out, reader.schema) as writer,
     ):
         for batch in reader:
             writer.write_batch(batch)
-    temporary.replace(out)
