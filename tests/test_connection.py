@@ -96,6 +96,23 @@ def test_a_head_sent_byte_by_byte_has_no_more_time(monkeypatch: pytest.MonkeyPat
     run(test)
 
 
+def test_what_is_left_of_an_answered_request_has_no_more_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
+
+    async def test() -> None:
+        async with listening(answer_shortly) as (connect, connections):
+            reader, writer = await connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            with pytest.raises(ConnectionError):
+                await drip(writer)
+            assert not connections
+
+    run(test)
+
+
 def test_quick_clients_keep_their_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.6)
 

@@ -97,6 +97,13 @@ def look_at(served: Served, upload: Upload, frame: int, max_pixels: int) -> Look
     return Looked(image, preprocess(image.pixels, preprocessing), cautions)
 
 
+def look_briefly(served: Served, upload: Upload, frame: int, max_pixels: int) -> Looked:
+    """`look_at` without the picture as it was read, which may have a thousand times the bytes."""
+    looked = look_at(served, upload, frame, max_pixels)
+    nothing = np.empty((1, 0, 0), dtype=np.float32)
+    return looked._replace(image=Image(nothing, looked.image.facts))
+
+
 def answer(
     served: Served, upload: Upload, looked: Looked, logits: npt.NDArray[np.float32]
 ) -> Answer:
@@ -119,6 +126,12 @@ def answer(
 def unreadable(upload: Upload, error: ReadError) -> Answer:
     """What is said of a file that is no picture; the reason is the reader's."""
     reason = Reason(code="unreadable", message=str(error))
+    return Answer(name=upload.name, status="unreadable", reasons=[reason], image={}, targets=[])
+
+
+def failed(upload: Upload) -> Answer:
+    """What is said where we made a mistake with a file; the log says where."""
+    reason = Reason(code="failed", message="The server made a mistake with this file.")
     return Answer(name=upload.name, status="unreadable", reasons=[reason], image={}, targets=[])
 
 

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -32,7 +32,7 @@ from pellucid.serving.heat import Explanation
 from pellucid.serving.meters import Meters
 from pellucid.serving.models import Served
 from pellucid.serving.settings import NOTICE, Settings
-from pellucid.serving.uploads import describe_body, keep_in_memory, read_uploads
+from pellucid.serving.uploads import describe_body, read_upload, read_uploads
 
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -80,7 +80,6 @@ def build_api(
     extend: Callable[[FastAPI, Desk], None] | None = None,
 ) -> FastAPI:
     """The application; `extend` adds routes of its own, such as the page's."""
-    keep_in_memory(settings)
     desk = Desk(models, settings, meters)
 
     @asynccontextmanager
@@ -130,7 +129,7 @@ def _add_routes(api: FastAPI, desk: Desk) -> None:
         started = time.monotonic()
         served = desk.find(model)
         uploads = await read_uploads(request, settings)
-        desk.admit(len(uploads))
+        desk.admit(uploads)
         try:
             work = asyncio.gather(*(desk.predict(served, one, frame) for one in uploads))
             results = await desk.in_time(work)
@@ -170,17 +169,14 @@ def _add_routes(api: FastAPI, desk: Desk) -> None:
         """
         served = desk.find(model)
         chosen = heat.find_target(served, target)
-        uploads = await read_uploads(request, settings)
-        if len(uploads) != 1:
-            raise HTTPException(422, "One image is explained at a time.")
-        upload, limit = uploads[0], settings.max_pixels
+        upload, limit = await read_upload(request, settings), settings.max_pixels
 
         def work() -> tuple[heat.Heat, bytes]:
             looked: Looked = look_at(served, upload, frame, limit)
             found = heat.explain(served, looked, chosen, of_class)
             return found, heat.draw(served, looked, found)
 
-        found, picture = await desk.work(work)
+        found, picture = await desk.work(work, upload)
         if "image/png" in request.headers.get("accept", ""):
             return Response(picture, media_type="image/png")
         return Explanation(

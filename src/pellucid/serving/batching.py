@@ -68,12 +68,13 @@ class Batcher:
     def _answer(self, batch: list[_Waiting]) -> None:
         if not batch:
             return
-        self._told(len(batch))
         try:
+            self._told(len(batch))
             logits = self._compute(np.stack([one.pixels for one in batch]))
+            rows = list(zip(batch, logits, strict=True))
         except BaseException as error:  # noqa: BLE001 - whoever waits is told, and the thread lives
             for one in batch:
                 one.logits.set_exception(error)
             return
-        for one, row in zip(batch, logits, strict=True):
+        for one, row in rows:
             one.logits.set_result(row)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0  # from the connection, or the last answer, to a whole head
@@ -45,16 +44,17 @@ class PatientConnection(H11Protocol):
     def resume_writing(self) -> None:
         """The client took some."""
         super().resume_writing()
-        self._taking = _cancel(self._taking)
+        self._taking = _cancelled(self._taking)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
-        self._head, self._taking = _cancel(self._head), _cancel(self._taking)
+        self._head, self._taking = _cancelled(self._head), _cancelled(self._taking)
         super().connection_lost(exc)
 
     def _watch_head(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
-            self._head = _cancel(self._head)
+        """Wait while no request is at work: also for what is left of one that is answered."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._head = _cancelled(self._head)
         elif self._head is None and not self.transport.is_closing():
             self._head = self.loop.call_later(HEAD_SECONDS, self._end)
 
@@ -62,6 +62,8 @@ class PatientConnection(H11Protocol):
         self.transport.abort()
 
 
-def _cancel(timer: asyncio.TimerHandle | None) -> None:
+def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """No timer, in place of one that runs."""
     if timer is not None:
         timer.cancel()
+    return None

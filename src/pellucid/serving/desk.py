@@ -1,24 +1,28 @@
-"""What the routes share: models, threads that read pictures, and how many images are at work."""
+"""What the routes share: models, readers of pictures, and how many images are at work."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+import logging
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fastapi import HTTPException
 
 from pellucid.errors import ReadError
-from pellucid.serving.answers import Answer, answer, look_at, unreadable
+from pellucid.serving.answers import Answer, answer, failed, look_briefly, unreadable
 from pellucid.serving.batching import Batcher
 from pellucid.serving.gate import busy
 from pellucid.serving.meters import Meters
 from pellucid.serving.models import Served
+from pellucid.serving.readers import Readers
 from pellucid.serving.settings import Settings
 from pellucid.serving.uploads import Upload
 
 _T = TypeVar("_T")
+_NOTHING = Upload("", b"")
+_LOG = logging.getLogger("pellucid.serving")
 
 
 class Desk:
@@ -31,14 +35,14 @@ class Desk:
 
     def open(self) -> None:
         """Begin the threads."""
-        self._readers = ThreadPoolExecutor(self.settings.decoders, thread_name_prefix="decode")
+        self._readers = Readers(self.settings.decoders, self.settings.answer_seconds)
         for name, served in self.models.items():
             told = self.meters.batches.labels(model=name).observe
             self._batchers[name] = Batcher(served.opened.compute, self.settings.batch_size, told)
 
     def close(self) -> None:
-        """Answer what waits, and end the threads."""
-        self._readers.shutdown(wait=True)
+        """Compute what waits, and end the threads."""
+        self._readers.close()
         for batcher in self._batchers.values():
             batcher.close()
 
@@ -52,36 +56,49 @@ class Desk:
 
     @property
     def is_full(self) -> bool:
-        """Whether the next image would be refused."""
-        return self._waiting >= self.settings.max_waiting
+        """Whether the next image would be refused, or would wait for readers that are stuck."""
+        return self._readers.are_stuck or not self._has_room(1, 1)
 
-    def admit(self, n: int) -> None:
+    def admit(self, uploads: Sequence[Upload]) -> None:
         """Count images in; raises `HTTPException` 429 where they are too many."""
-        if self._waiting and self._waiting + n > self.settings.max_waiting:
+        n, size = len(uploads), sum(len(upload.data) for upload in uploads)
+        if not self._has_room(n, size):
             raise busy("As many images wait as may.")
         self._waiting += n
         self.meters.waiting.set(self._waiting)
+
+    def _has_room(self, n: int, size: int) -> bool:
+        """Whether so many images of so many bytes may wait too; one request always may alone."""
+        at_work = max(self._waiting, self._readers.images)
+        if not at_work:
+            return True
+        bounds = self.settings
+        return at_work + n <= bounds.max_waiting and self._readers.bytes + size <= bounds.max_bodies
 
     def release(self, n: int) -> None:
         """Count images out."""
         self._waiting -= n
         self.meters.waiting.set(self._waiting)
 
-    def read(self, work: Callable[..., _T], *arguments: Any) -> Future[_T]:
-        """Do something that takes time on a reading thread."""
-        return self._readers.submit(work, *arguments)
+    async def read(self, upload: Upload | None, work: Callable[[], _T]) -> _T:
+        """Do something that takes time, with the bytes of an upload or none, on a reader."""
+        size = len(upload.data) if upload else 0
+        return await asyncio.wrap_future(self._readers.submit(size, work))
 
     async def predict(self, served: Served, upload: Upload, frame: int) -> Answer:
-        """What is said of one file."""
+        """What is said of one file; whatever happens to one is no matter of the others."""
         limit = self.settings.max_pixels
         try:
-            looked = await asyncio.wrap_future(self.read(look_at, served, upload, frame, limit))
-        except ReadError as error:
-            said = unreadable(upload, error)
-        else:
+            looked = await self.read(upload, lambda: look_briefly(served, upload, frame, limit))
             batcher = self._batchers[served.name]
             logits = await asyncio.wrap_future(batcher.submit(looked.pixels))
             said = answer(served, upload, looked, logits)
+        except ReadError as error:
+            said = unreadable(upload, error)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours; its words may hold a name
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            _LOG.error("%s in %s, line %s", type(error).__name__, where.filename, where.lineno)
+            said = failed(upload)
         self.meters.images.labels(model=served.name, said=said.status).inc()
         return said
 
@@ -94,11 +111,11 @@ class Desk:
             said = f"The answer took longer than {self.settings.answer_seconds:g} s."
             raise HTTPException(503, said, {"Retry-After": "5"}) from None
 
-    async def work(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Do something with one image on a reading thread, within bounds and in time."""
-        self.admit(1)
+    async def work(self, work: Callable[[], _T], upload: Upload | None = None) -> _T:
+        """Do something with one image, or none, on a reader, within bounds and in time."""
+        self.admit([upload or _NOTHING])
         try:
-            found: _T = await self.in_time(asyncio.wrap_future(self.read(work, *arguments)))
+            found: _T = await self.in_time(self.read(upload, work))
         finally:
             self.release(1)
         return found

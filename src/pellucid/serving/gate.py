@@ -29,7 +29,10 @@ _SAFE = {
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
     b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"x-frame-options": b"SAMEORIGIN",
 }
+_ELSEWHERE = ("cross-site", "same-site")  # a browser's word on whose page asks
 _LOG = logging.getLogger("pellucid.serving")
 
 
@@ -103,6 +106,8 @@ class Gate:
         path = scope["path"]
         if path in OPEN or path == "/" or path.startswith(PAGE):
             return None
+        if headers.get("sec-fetch-site", "") in _ELSEWHERE:
+            return HTTPException(403, "Pages of other places may not ask.")
         if not self._may_ask(headers.get("authorization", "")):
             said = "Say who you are: Authorization: Bearer TOKEN."
             return HTTPException(401, said, {"WWW-Authenticate": "Bearer"})

@@ -86,7 +86,8 @@ def serve(
         h11_max_incomplete_event_size=16 * 1024,
     )
     names = ", ".join(f"{name} ({one.opened.name})" for name, one in models.items())
-    print(f"Serving {names} at http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
+    place = f"[{host}]" if ":" in host else host
+    print(f"Serving {names} at http://{place}:{port}", file=sys.stderr, flush=True)  # noqa: T201
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -13,8 +13,8 @@ class Settings:
     """Bounds of a server; sizes in bytes, times in seconds.
 
     `token` is what a client says as "Authorization: Bearer TOKEN"; None lets everybody ask.
-    `hosts` are the names by which the server may be called ("*" for any): a page elsewhere on the
-    net cannot make a browser ask it under another name.
+    `hosts` are the names by which the server may be called ("*" for any), so that a page elsewhere
+    cannot have a name of its own mean this server, and read its answers.
     """
 
     token: str | None = None

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 from fastapi import HTTPException, Request
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException as StarletteError
-from starlette.formparsers import MultiPartParser
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from pellucid.serving.settings import Settings
@@ -51,9 +52,25 @@ def describe_body(max_files: int) -> dict[str, Any]:
     }
 
 
-def keep_in_memory(settings: Settings) -> None:
-    """Let no upload that the bounds allow be written to a disk."""
-    MultiPartParser.spool_max_size = settings.max_body + 1
+class _Parser(MultiPartParser):
+    """Starlette's parser, for which a body that ends before its closing boundary is damaged."""
+
+    is_whole = False
+
+    def on_end(self) -> None:
+        """The closing boundary has come."""
+        self.is_whole = True
+
+    async def parse(self) -> FormData:
+        """The fields; raises `MultiPartException`."""
+        self.stream = self._to_the_end(self.stream)
+        return await super().parse()
+
+    async def _to_the_end(self, stream: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+        async for part in stream:
+            yield part
+        if not self.is_whole:
+            raise MultiPartException("The body is no whole multipart/form-data.")
 
 
 async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
@@ -62,7 +79,11 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
         raise HTTPException(415, f"Send images as multipart/form-data, in fields named {FIELD!r}.")
     try:
         async with asyncio.timeout(settings.upload_seconds):
-            form = await request.form(max_files=settings.max_files, max_fields=8)
+            parser = _Parser(
+                request.headers, request.stream(), max_files=settings.max_files, max_fields=8
+            )
+            parser.spool_max_size = settings.max_body + 1  # beyond what the gate lets in
+            form = await parser.parse()
             parts = [part for name, part in form.multi_items() if name == FIELD]
             uploads = [
                 Upload(safe_name(part.filename), await part.read())
@@ -75,7 +96,9 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
         raise HTTPException(408, said, {"Connection": "close"}) from None
     except ClientDisconnect:
         raise HTTPException(400, "The client went away.") from None
-    except StarletteError:  # ours, or the parser's own refusal
+    except MultiPartException as error:
+        raise HTTPException(400, error.message) from error
+    except StarletteError:  # the gate's
         raise
     except Exception as error:  # the parser raises its own kinds for a damaged body
         raise HTTPException(400, "The body is no whole multipart/form-data.") from error
@@ -84,6 +107,14 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     if not uploads:
         raise HTTPException(422, f"A request has at least one file, in a field named {FIELD!r}.")
     return uploads
+
+
+async def read_upload(request: Request, settings: Settings) -> Upload:
+    """The one file of a request; raises what `read_uploads` raises, and 422 for several."""
+    uploads = await read_uploads(request, settings)
+    if len(uploads) != 1:
+        raise HTTPException(422, f"One image at a time; there are {len(uploads)}.")
+    return uploads[0]
 
 
 def safe_name(name: str | None) -> str:
