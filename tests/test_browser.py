@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ pytest.importorskip("playwright")
 pytest.importorskip("fastapi")
 pytest.importorskip("onnxruntime")
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
+from dicom_files import write_dicom
 from fake_scans import scans
-from served import guarded_model, png
+from pellucid.task import Target, Task
+from served import guarded_model, png, served_run
 from server_process import serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -34,6 +37,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 POINT = {"name": "youden", "threshold": 0.3, "wanted": None, "chosen_on": "validation"}
+N_MODELS = 5
+MANY = Task(
+    targets=(
+        Target(name="kind", classes=("CNV", "DME", "NORMAL")),
+        Target(name="side", classes=("left", "right")),
+    )
+)
+TURNED = Task(targets=(Target(name="label", classes=("0", "1"), positive="0"),))
+TURNED_CARD = {"operating_points": {"label": [{**POINT, "threshold": 0.2}]}}
 CARD = {
     "operating_points": {"label": [POINT]},
     "prediction_sets": {"label": [{"promised": 0.9, "threshold": 0.2}]},
@@ -56,7 +68,10 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     folder = tmp_path_factory.mktemp("served")
     model = guarded_model(folder / "tiny", **CARD)
     other = guarded_model(folder / "other")
-    with serving(model, other, "--engine", "onnxruntime") as (port, _):
+    many = guarded_model(folder / "many", MANY)
+    turned = guarded_model(folder / "turned", TURNED, **TURNED_CARD)
+    run = served_run(folder / "chest")
+    with serving(model, other, many, turned, run, "--engine", "onnxruntime") as (port, _):
         yield port
 
 
@@ -85,7 +100,7 @@ def page(browser: Any, port: int) -> Iterator[Any]:
         ),
     )
     opened.goto(home)
-    until(opened, "document.querySelectorAll('#models option').length === 2")
+    until(opened, f"document.querySelectorAll('#models option').length === {N_MODELS}")
     yield opened
     context.close()
     assert wrong == []
@@ -156,7 +171,8 @@ def test_what_speaks_against_an_answer_is_seen(page: Any, images: list[Path]) ->
     drop(page, images)
     page.click("text=stripes.png")
     until(page, "document.getElementById('findings').textContent.includes('The model abstains')")
-    assert "unlike the 200 images of training" in said(page)
+    assert "unlike the images of training" in said(page)
+    assert "promised" not in said(page)
     assert page.inner_text("#findings .called") == "No decision"
     keep(page, "4-abstains")
     page.click("text=text.png")
@@ -285,18 +301,218 @@ def test_the_model_tells_of_itself(page: Any) -> None:
     keep(page, "8-model")
 
 
+def test_a_run_tells_how_good_it_is(page: Any) -> None:
+    page.select_option("#models", "chest")
+    page.keyboard.press("2")
+    until(page, "document.getElementById('model').textContent.includes('What a threshold costs')")
+    text = page.inner_text("#model")
+    assert "How good it is: label" in text
+    assert "at a probability of one half" in text
+    assert "AUROC" in text
+    cells = page.locator(".confusion tbody td")
+    assert [cells.nth(k).inner_text() for k in range(4)] == ["2", "2", "1", "2"]
+    figures = dict(
+        zip(
+            page.locator(".four span").all_inner_texts(),
+            page.locator(".four strong").all_inner_texts(),
+            strict=True,
+        )
+    )
+    assert "0.313" in page.inner_text(".slider")  # Youden's, where the model decides
+    assert figures["sensitivity"] == "66.7 %"
+    assert figures["specificity"] == "50 %"
+    assert page.locator(".settings select").input_value() == "youden"
+    page.locator(".slider input >> nth=0").press("Home")
+    assert page.locator(".settings select").input_value() == ""
+    assert page.locator(".four strong").all_inner_texts()[:2] == ["100 %", "0 %"]
+    page.locator(".settings select").select_option("default")
+    assert "0.500" in page.inner_text(".slider")
+    page.locator(".slider input >> nth=1").press("Home")
+    assert "0.1 %" in page.inner_text(".slider")
+    assert page.locator(".four strong").all_inner_texts()[2] == "0.1 %"
+    cells.nth(1).locator("button").click()
+    until(page, "document.querySelectorAll('.confusion + div img').length === 2")
+    until(page, "[...document.querySelectorAll('.confusion + div img')].every(i => i.complete)")
+    assert "well, called ill: the surest first" in page.inner_text("#model")
+    keep(page, "8-run")
+    page.click("text=Show the whole report")
+    page.frame_locator("iframe").get_by_text("The report").wait_for()
+
+
+def test_classes_named_by_numbers_keep_their_order(page: Any, images: list[Path]) -> None:
+    """Objects of JavaScript put whole numbers in order, whatever the model says."""
+    page.select_option("#models", "turned")
+    drop(page, images[:1])
+    until(page, "document.querySelector('#findings .called') !== null")
+    text = said(page)
+    assert "The probability of 0," in text
+    names = page.locator(".bars > span:nth-child(3n+1)").all_inner_texts()
+    assert names == ["0", "1"]
+    marked = page.evaluate(
+        "document.querySelector('.track .threshold').parentNode.previousSibling.textContent"
+    )
+    assert marked == "0"
+
+
+def test_several_targets_and_classes_are_read(page: Any, images: list[Path]) -> None:
+    page.select_option("#models", "many")
+    drop(page, images[:1])
+    until(page, "document.querySelectorAll('#findings .called').length === 2")
+    assert "is the likeliest class" in said(page)
+    options = page.locator("#heat-class option").all_inner_texts()
+    assert options == ["kind: CNV", "kind: DME", "kind: NORMAL", "side: left", "side: right"]
+    page.select_option("#heat-class", index=4)
+    until(page, "document.getElementById('heat-note').textContent.includes('right')")
+
+
+@pytest.fixture
+def cine(tmp_path: Path) -> Path:
+    """Eight frames of DICOM, each darker than the one before."""
+    stored = np.stack([scans(1, 7)[0] // (n + 1) for n in range(8)])
+    return write_dicom(tmp_path / "cine.dcm", stored, NumberOfFrames=8)
+
+
+def test_a_frame_and_what_is_said_of_it_go_together(page: Any, cine: Path) -> None:
+    """Answers and pictures of a frame that come late, after another was chosen, are not taken."""
+    drop(page, [cine])
+    until(page, "!document.getElementById('frame-choice').hidden")
+    until(page, "document.getElementById('heat-note')?.textContent.length > 0")
+    assert "frame 1 of 8" in said(page)
+    expected = {n: of_frame(page, n) for n in (2, 3)}
+    assert expected[2] != expected[3]
+    with held_back(page, "frame=1") as held:  # counted from 0: of the second frame
+        choose_frame(page, 2)
+        choose_frame(page, 3)
+        until(page, "document.getElementById('findings').textContent.includes('frame 3 of 8')")
+        until(page, "document.getElementById('heat-note')?.textContent.length > 0")
+    assert len(held) >= 2
+    page.wait_for_timeout(1000)
+    assert of_frame(page, 3, choose=False) == expected[3]
+    page.fill("#frame", "99")
+    page.keyboard.press("Enter")
+    assert page.input_value("#frame") == "3"
+
+
+@contextmanager
+def held_back(page: Any, *parts: str) -> Iterator[list[Any]]:
+    """Questions with one of these in their address are sent only at the end."""
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        if any(part in route.request.url for part in parts):
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/*", hold)
+    yield held
+    page.unroute("**/*", hold)
+    for route in held:
+        with suppress(Error):  # one that the page no longer waits for
+            route.continue_()
+
+
+def choose_frame(page: Any, number: int) -> None:
+    page.fill("#frame", str(number))
+    page.keyboard.press("Enter")
+
+
+def of_frame(page: Any, number: int, *, choose: bool = True) -> tuple[str, list[int]]:
+    """What is said of a frame, and how it looks."""
+    if choose:
+        choose_frame(page, number)
+    until(page, f"document.getElementById('findings').textContent.includes('frame {number} of')")
+    until(page, "document.getElementById('heat-note')?.textContent.length > 0")
+    page.wait_for_timeout(150)
+    return page.inner_text(".bars"), pixels(page)
+
+
+def test_an_older_question_does_not_answer_a_newer_one(page: Any, images: list[Path]) -> None:
+    drop(page, images[:2])
+    until(page, "document.getElementById('under').textContent.length > 0")
+    page.keyboard.press("3")
+    until(page, "document.querySelectorAll('#maps .map').length === 4")
+    buttons = page.locator("#inside .subtabs button")
+    with held_back(page, "layer=1", "/page/walk") as held:
+        buttons.nth(1).click()
+        buttons.last.click()
+        buttons.nth(0).click()
+        until(page, "document.querySelectorAll('#maps .map').length === 4")
+    assert len(held) == 2
+    page.wait_for_timeout(1000)
+    assert "block 1: 4 maps" in page.inner_text("#maps")
+    assert buttons.nth(0).get_attribute("aria-pressed") == "true"
+    page.keyboard.press("1")
+    page.keyboard.press("j")
+    page.keyboard.press("3")  # the maps follow the image
+    until(page, "document.querySelectorAll('#maps .map').length === 4")
+    page.hover("#maps .map")
+    until(page, "document.querySelector('.sticky').textContent.includes('it sees what is framed')")
+
+
+def test_a_reading_keeps_its_name_while_another_is_chosen(page: Any, images: list[Path]) -> None:
+    drop(page, images[:2])
+    until(page, "document.getElementById('heat-note')?.textContent.length > 0")
+    with page.expect_download() as started, held_back(page, "/page/reading"):
+        page.keyboard.press("p")
+        page.wait_for_timeout(200)
+        page.keyboard.press("j")
+        until(page, "document.getElementById('findings').textContent.startsWith('scan_1')")
+    assert started.value.suggested_filename == "reading-scan_0.pdf"
+
+
+def test_the_answers_of_another_model_are_not_shown_as_its_own(
+    page: Any, images: list[Path]
+) -> None:
+    drop(page, images[:2])
+    until(page, "document.querySelector('#findings .called') !== null")
+    with held_back(page, "model=other"):
+        page.select_option("#models", "other")
+        page.wait_for_timeout(100)
+    with held_back(page, "/v1/predict"):
+        page.select_option("#models", "chest")
+        until(page, "document.title.startsWith('chest')")
+        assert page.locator("#findings .called").count() == 0
+        assert page.inner_text("#list-count") == "0 of 2 answered"
+    until(page, "document.querySelector('#findings .called') !== null")
+    assert page.evaluate("document.title") == "chest · Pellucid"
+    with page.expect_download() as started:
+        page.keyboard.press("e")
+    assert json.loads(Path(started.value.path()).read_text())["model"] == "chest"
+
+
+def test_one_bad_file_of_many_stops_nothing(page: Any, images: list[Path]) -> None:
+    """A group that is refused is asked for one by one."""
+    n_refused = [0]
+
+    def refuse(route: Any) -> None:
+        if route.request.post_data_buffer and b"scan_1" in route.request.post_data_buffer:
+            n_refused[0] += 1
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/v1/predict*", refuse)
+    drop(page, images[:4])
+    page.unroute("**/v1/predict*")
+    assert n_refused[0] == 2
+    texts = page.locator("#list .said").all_inner_texts()
+    assert texts[1] == "not answered"
+    assert {*texts[:1], *texts[2:]} <= {"well", "ill"}
+
+
 def test_two_users_do_not_see_each_other(
     browser: Any, page: Any, images: list[Path], port: int
 ) -> None:
     other = browser.new_context().new_page()
     other.goto(f"http://127.0.0.1:{port}/")
-    until(other, "document.querySelectorAll('#models option').length === 2")
+    until(other, f"document.querySelectorAll('#models option').length === {N_MODELS}")
     drop(page, images[:2])
     drop(other, images[2:3])
     assert page.inner_text("#list-count") == "2 images"
     assert other.inner_text("#list-count") == "1 image"
     other.reload()
-    until(other, "document.querySelectorAll('#models option').length === 2")
+    until(other, f"document.querySelectorAll('#models option').length === {N_MODELS}")
     assert other.inner_text("#list-count") == "No images yet"
     other.context.close()
 
@@ -316,19 +532,49 @@ def test_a_slow_network_shows_what_is_waited_for(page: Any, images: list[Path]) 
     until(page, "document.querySelector('#findings .called') !== null", 60)
     session.send("Network.emulateNetworkConditions", {**slow, "offline": True})
     page.set_input_files("#files", [str(images[1])])
-    until(page, "document.getElementById('message').textContent.includes('does not answer')")
+    until(page, "document.getElementById('message').textContent.includes('No answer came')")
     keep(page, "9-offline")
     back = {**slow, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
     session.send("Network.emulateNetworkConditions", back)
-    page.click("text=scan_0.png")
-    until(
-        page,
-        "document.getElementById('message').hidden"
-        " || document.querySelector('#findings .called') !== null",
-    )
+    page.click("text=scan_1.png")
+    until(page, "document.getElementById('findings').textContent.includes('not answered')")
+    page.click("text=Ask again")
+    until(page, "document.querySelector('#findings .called') !== null")
+    until(page, "document.getElementById('message').hidden")
+    assert page.inner_text("#list-count") == "2 images"
 
 
-def test_the_page_is_used_by_keyboard_alone(page: Any) -> None:
+def test_the_page_is_used_by_keyboard_alone(page: Any, images: list[Path], tmp_path: Path) -> None:
+    choosers: list[Any] = []
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
+    page.focus("#files")
+    for _ in range(5):  # a browser on a busy machine may miss the first key
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(2000)
+        if choosers:
+            break
+    choosers[0].set_files([str(path) for path in images[:3]])
+    until(page, "document.querySelector('#findings .called') !== null")
+    page.focus("#list button >> nth=0")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('#findings').textContent.startsWith('scan_1')")
+    assert page.evaluate("document.activeElement.textContent.startsWith('scan_1')")
+    until(page, "document.getElementById('heat-note')?.textContent.length > 0")
+    before = pixels(page)
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_timeout(100)
+    assert pixels(page) != before
+    page.focus("#opacity")
+    page.keyboard.press("i")
+    assert page.get_attribute("#invert", "aria-pressed") == "true"
+    with page.expect_download() as started:
+        page.keyboard.press("e")
+    assert started.value.suggested_filename == "reading-scan_1.json"
+    page.keyboard.press("2")
+    page.keyboard.press("ArrowDown")  # scrolls there, and chooses nothing
+    page.keyboard.press("1")
+    assert page.inner_text("#list [aria-current=true] .file") == "scan_1.png"
     page.keyboard.press("?")
     until(page, "document.getElementById('keys').open")
     page.keyboard.press("Escape")
@@ -347,6 +593,13 @@ def test_a_token_is_asked_for(browser: Any, tmp_path: Path, images: list[Path]) 
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         until(page, "document.getElementById('token-dialog').open")
+        page.keyboard.press("Escape")
+        until(page, "document.getElementById('message').textContent.includes('Reload the page')")
+        page.reload()
+        until(page, "document.getElementById('token-dialog').open")
+        page.fill("#token", "another-token-0123")
+        page.keyboard.press("Enter")
+        until(page, "document.getElementById('token-said').textContent.includes('refused')")
         page.fill("#token", token)
         page.keyboard.press("Enter")
         until(page, "document.querySelectorAll('#models option').length === 1")

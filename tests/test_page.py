@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import tifffile
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 pytest.importorskip("fastapi")
@@ -20,18 +22,19 @@ from fastapi.testclient import TestClient
 
 from explained_model import SIDE, TWO_TARGETS
 from fake_scans import scans
-from pellucid.bundle.files import sign
-from pellucid.evaluation.decisions.threshold_costs import threshold_costs
-from pellucid.evaluation.predictions import build_predictions
 from pellucid.page import inside
 from pellucid.page.play import PLAYS
+from pellucid.page.reading import draw_reading
 from pellucid.page.routes import STATIC, add_page
+from pellucid.serving import heat
+from pellucid.serving.answers import answer, look_at
 from pellucid.serving.api import build_api
 from pellucid.serving.meters import Meters
-from pellucid.serving.models import open_models
+from pellucid.serving.models import Served, open_models
 from pellucid.serving.settings import Settings
+from pellucid.serving.uploads import Upload
 from pellucid.task import Target, Task
-from served import HOSTS, files, guarded_model, png
+from served import HOSTS, files, guarded_model, png, served_run
 
 SCAN = ("scan.png", png(scans(1, 7)[0]))
 SETTINGS = {
@@ -51,35 +54,7 @@ def paged(places: list[str], **bounds: Any) -> TestClient:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder: a bundle, predictions of validation with two mistakes, a report."""
-    folder = tmp_path_factory.mktemp("run") / "chest"
-    model = guarded_model(folder / "bundle")
-    images = folder / "images"
-    images.mkdir()
-    rows = []
-    for number, scan in enumerate(scans(8, 3)):
-        (images / f"Doe_{number}.png").write_bytes(png(scan))
-        rows.append({"image_id": f"Doe_{number}", "image_path": images / f"Doe_{number}.png"})
-    index = pd.DataFrame(rows).assign(frame=0, patient_id="p", split="validation")
-    index.loc[7, "split"] = "test"
-    index.to_csv(folder / "index.csv", index=False)
-    target = Target(name="label", classes=("well", "ill"))
-    logits = np.array([[-2.0], [-1], [2.0], [3], [-2], [1], [2]], np.float32)
-    table = build_predictions(
-        [f"Doe_{n}" for n in range(7)],
-        [f"p{n}" for n in range(7)],
-        "validation",
-        target,
-        np.array([0, 0, 0, 0, 1, 1, 1]),
-        logits,
-    )
-    (folder / "predictions").mkdir()
-    table.to_csv(folder / "predictions" / "validation.csv", index=False)
-    (folder / "report.html").write_text("<!doctype html><title>The report</title>")
-    card = json.loads((model / "card.json").read_text())
-    curve = threshold_costs(table, Task(targets=(target,)))
-    (model / "card.json").write_text(json.dumps(sign({**card, "thresholds": curve})))
-    return folder
+    return served_run(tmp_path_factory.mktemp("run") / "chest")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +85,9 @@ def test_the_page_and_its_files_come_from_here_alone(client: TestClient) -> None
     assert wanted
     for address in wanted:
         assert client.get(address).status_code == 200
-    assert client.get("/page/static/../routes.py").status_code == 404
+    assert "frame-ancestors 'none'" in policy
+    for trick in ("..%2Froutes.py", "%2e%2e%2froutes.py", "..%5croutes.py", "routes.py"):
+        assert client.get(f"/page/static/{trick}").status_code == 404
 
 
 def test_scripts_import_each_other_and_nothing_else() -> None:
@@ -202,13 +179,105 @@ def test_questions_about_no_or_two_images_are_refused(client: TestClient) -> Non
         assert "an image is PNG" in unreadable.json()["detail"]
 
 
+def n_pages(pdf: bytes) -> int:
+    return len(re.findall(rb"/Type /Page\b", pdf))
+
+
 def test_a_reading_is_a_pdf_of_one_page(client: TestClient) -> None:
     response = ask(client, "/page/reading", SCAN)
     assert response.headers["content-type"] == "application/pdf"
     assert response.content.startswith(b"%PDF")
-    assert response.content.count(b"/Type /Page\n") == 1 or b"/Count 1" in response.content
+    assert n_pages(response.content) == 1
     stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 8), (128, 8))
     assert ask(client, "/page/reading", ("s.png", png(stripes))).content.startswith(b"%PDF")
+
+
+def written(
+    served: Served, monkeypatch: pytest.MonkeyPatch, upload: Upload, frame: int = 0
+) -> tuple[bytes, list[tuple[float, str]]]:
+    """A reading, with the heights and words of all its lines."""
+    lines: list[tuple[float, str]] = []
+    write = Figure.text
+
+    def note(figure: Figure, x: float, y: float, words: str, **style: Any) -> Any:
+        lines.append((y, words))
+        return write(figure, x, y, words, **style)
+
+    monkeypatch.setattr(Figure, "text", note)
+    looked = look_at(served, upload, frame, 10**7)
+    said = answer(served, upload, looked, served.opened.compute(looked.pixels[np.newaxis])[0])
+    first = said.targets[0]
+    called = first.decision.called if first.decision else None
+    shown = heat.explain(served, looked, heat.find_target(served, None), called)
+    return draw_reading(served, looked, said, shown, frame), lines
+
+
+def test_a_reading_of_many_targets_goes_on_on_other_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = tuple(Target(name=f"finding {n}", classes=("no", "yes")) for n in range(14))
+    sets = {t.name: [{"promised": p, "threshold": 0.1} for p in (0.9, 0.95)] for t in targets}
+    card = {"prediction_sets": sets, "limits": ["Not tested elsewhere."]}
+    model = guarded_model(tmp_path / "many", Task(targets=targets), **card)
+    (served,) = open_models([str(model)], engine="onnxruntime").values()
+    stripes = np.tile(np.repeat(np.array([0, 255], np.uint8), 8), (128, 8))
+    for upload in (Upload(*SCAN), Upload("s.png", png(stripes))):
+        pdf, lines = written(served, monkeypatch, upload)
+        assert n_pages(pdf) >= 2
+        assert min(y for y, _ in lines) > 0.02
+        words = [words for _, words in lines]
+        assert [w for w in words if w.startswith("finding")] == [t.name for t in targets]
+        assert words[-1] == "Limit: Not tested elsewhere."
+    reason = next(k for k, w in enumerate(words) if w.startswith("Not to be relied on"))
+    assert reason < words.index("finding 0")
+    assert not any("promised" in w for w in words)  # no promise holds where the model abstains
+
+
+def test_a_reading_says_which_frame_and_shows_the_class_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = {"operating_points": {"label": [{"name": "youden", "threshold": 0.3, "reason": ""}]}}
+    model = guarded_model(tmp_path / "model", **card)
+    (served,) = open_models([str(model)], engine="onnxruntime").values()
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, scans(3, 7), photometric="minisblack")
+    titles: list[str] = []
+    set_title = Axes.set_title
+    monkeypatch.setattr(
+        Axes, "set_title", lambda axes, said, **k: (titles.append(said), set_title(axes, said, **k))
+    )
+    _, lines = written(served, monkeypatch, Upload("a.tif", buffer.getvalue()), frame=2)
+    words = [words for _, words in lines]
+    assert "File: a.tif, frame 3 of 3" in words
+    assert any(w.startswith("Called ill at the operating point youden") for w in words)
+    assert titles[1].startswith("Where it speaks for ill")  # not for well, which is likelier
+
+
+def test_questions_of_two_users_at_once_are_not_mixed(run: Path) -> None:
+    """What a layer gives is caught by hooks on one network; threads would catch each other's."""
+    (served,) = open_models([str(run)], engine="onnxruntime").values()
+    looks = [look_at(served, Upload("a.png", png(scan)), 0, 10**6) for scan in scans(2, 7)]
+    layer = inside.anatomy(served)["stages"][-1]
+
+    def questions(looked: Any) -> list[Any]:
+        values, _ = inside.attribute(served, looked, "label", "ill", "grad_cam")
+        return [inside.maps(served, looked, layer), values.tolist(), inside.walk(served, looked)]
+
+    expected = [questions(looked) for looked in looks]
+    assert expected[0] != expected[1]
+    wrong: list[int] = []
+
+    def ask_often(number: int) -> None:
+        for _ in range(40):
+            if questions(looks[number]) != expected[number]:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=ask_often, args=(n,)) for n in (0, 1, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
 
 
 # --- the model ------------------------------------------------------------------------------------
@@ -227,6 +296,10 @@ def test_the_page_knows_the_model_and_what_can_be_shown(client: TestClient, run:
     at_half = curve["threshold"].index(0.5)
     assert curve["sensitivity"][at_half] == pytest.approx(2 / 3, abs=1e-4)
     assert curve["specificity"][at_half] == pytest.approx(1 / 2)
+    assert 0.3127 in curve["threshold"]  # the operating point's own, not the nearest even one
+    assert curve["threshold"] == sorted(curve["threshold"])
+    (block,) = about["card"]["evaluation"]["blocks"]
+    assert block["confusion_matrix"] == [[2, 2], [1, 2]]
     assert str(run) not in json.dumps(about)
 
 
@@ -324,6 +397,32 @@ def test_wrong_settings_are_named(
     response = ask(client, "/page/play", SCAN, play=play, settings=settings)
     assert response.status_code == 422
     assert reason in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("play", "change"),
+    [
+        ("augmentation", {"seed": str(10**40)}),
+        ("collapse", {"seed": str(10**40)}),
+        ("convolution", {"stride": str(10**40)}),
+        ("pooling", {"size": str(10**40)}),
+        ("augmentation", {"strength": "1e308"}),
+    ],
+)
+def test_numbers_of_any_size_are_answered_plainly(
+    client: TestClient, play: str, change: dict[str, str]
+) -> None:
+    settings = json.dumps({**SETTINGS[play], **change})
+    response = ask(client, "/page/play", SCAN, play=play, settings=settings)
+    assert response.status_code in (200, 422)
+    assert client.get("/page/logits", params={"values": "1e308,-1e308"}).status_code in (200, 422)
+
+
+def test_maps_say_where_the_image_lies_in_the_square(client: TestClient) -> None:
+    stage = client.get("/page/anatomy").json()["stages"][0]
+    wide = ("w.png", png(np.tile(scans(1, 1)[0][:64], (1, 1))))
+    found = ask(client, "/page/maps", wide, layer=stage).json()["placed"]
+    assert found == {"top": SIDE // 4, "left": 0, "height": SIDE // 2, "width": SIDE}
 
 
 def test_logits_become_probabilities(client: TestClient) -> None:

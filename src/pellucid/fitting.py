@@ -133,6 +133,7 @@ def keep_bundle(
 ) -> Bundle:
     """Write `bundle/`: what prediction needs, and figures without curves, images or paths."""
     facts, dataset, cache = run.facts, prepared.dataset, prepared.cache
+    judged = judgement(document)
     card = {
         "dataset": {
             "name": dataset.name,
@@ -142,8 +143,8 @@ def keep_bundle(
         "split_digest": facts["split_digest"],
         "training": {**facts["training"], "seed": prepared.plan.seed},
         "versions": facts["versions"],
-        **judgement(document),
-        "thresholds": _thresholds(run, dataset.task),
+        **judged,
+        "thresholds": _thresholds(run, dataset.task, judged["operating_points"]),
         "licence": NOT_STATED,
         "intended_use": INTENDED_USE,
         "limits": limits(facts, document),
@@ -157,7 +158,8 @@ def keep_bundle(
     return bundle
 
 
-def _thresholds(run: Run, task: Task) -> dict[str, Any]:
+def _thresholds(run: Run, task: Task, points: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """What thresholds cost on the validation images, since the test images choose none."""
     path = run.predictions_path("validation")
-    return threshold_costs(read_predictions(path), task) if path.is_file() else {}
+    at = {name: [float(point["threshold"]) for point in some] for name, some in points.items()}
+    return threshold_costs(read_predictions(path), task, at) if path.is_file() else {}

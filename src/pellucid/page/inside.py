@@ -8,8 +8,10 @@ from __future__ import annotations
 import base64
 import io
 import threading
+from collections.abc import Callable
+from functools import wraps
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from PIL import Image as Picture
 
 from pellucid.bundle.files import BundleFiles
 from pellucid.errors import MissingPackage, UsageError
+from pellucid.images.preprocessing import placed
 from pellucid.serving.answers import Looked
 from pellucid.serving.models import Served
 
@@ -24,7 +27,10 @@ MAPS_SHOWN, WALK_MAPS, FEATURES_SHOWN = 24, 6, 6
 _LEAST_SIDE = 56  # pixels of a map as it is sent; smaller ones are enlarged without smoothing
 METHODS = ("grad_cam", "integrated_gradients", "gradient_x_input")  # those that answer at once
 LAST_LAYER = "last_layer"  # Grad-CAM of the last layer, which a bundle's graph gives without torch
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _loading = threading.Lock()
+_looking = threading.Lock()
 _bundles: dict[str, Any] = {}
 _rows: dict[str, dict[str, int]] = {}
 
@@ -49,6 +55,18 @@ def load(served: Served) -> Any:
         return _bundles[served.digest]
 
 
+def _alone(look: Callable[_P, _T]) -> Callable[_P, _T]:
+    """One look at a time: what a layer gives is caught by hooks on a network that all share."""
+
+    @wraps(look)
+    def alone(*arguments: _P.args, **named: _P.kwargs) -> _T:
+        with _looking:
+            return look(*arguments, **named)
+
+    return alone
+
+
+@_alone
 def anatomy(served: Served) -> dict[str, Any]:
     """Every layer with its cost and what it sees, and the stages whose maps are worth showing."""
     from pellucid.explanation.anatomy import anatomy as take_apart
@@ -59,6 +77,7 @@ def anatomy(served: Served) -> dict[str, Any]:
     return {**found, "stages": stages(bundle.classifier, bundle.spec)}
 
 
+@_alone
 def maps(served: Served, looked: Looked, layer: str) -> dict[str, Any]:
     """The strongest maps of a layer for an image, and the field of its units on the image."""
     from pellucid.explanation.feature_maps import feature_maps, unit_fields
@@ -68,6 +87,7 @@ def maps(served: Served, looked: Looked, layer: str) -> dict[str, Any]:
     n, rows, columns = found.maps.shape[1:]
     field = unit_fields(bundle, {layer: rows})[layer]
     chosen = found.strongest(MAPS_SHOWN)
+    height, width = looked.image.pixels.shape[1:]
     full = float(np.abs(found.maps[0, chosen]).max()) or 1.0
     shown = [
         {
@@ -91,10 +111,12 @@ def maps(served: Served, looked: Looked, layer: str) -> dict[str, Any]:
             "is_whole_image": field.is_whole_image,
         },
         "image_size": bundle.spec.image_size,
+        "placed": placed(height, width, bundle.preprocessing)._asdict(),
         "maps": shown,
     }
 
 
+@_alone
 def walk(served: Served, looked: Looked) -> dict[str, Any]:
     """From edges to disease: the strongest maps of every stage, and what a logit is the sum of."""
     from pellucid.explanation.walk import walk as follow
@@ -142,6 +164,7 @@ def methods() -> list[str]:
     return [*METHODS, LAST_LAYER] if has_torch() else [LAST_LAYER]
 
 
+@_alone
 def attribute(
     served: Served, looked: Looked, target: str, of_class: str, method: str
 ) -> tuple[npt.NDArray[np.float32], str]:
@@ -157,6 +180,7 @@ def attribute(
     return np.asarray(found.values[0], dtype=np.float32), found.layer
 
 
+@_alone
 def rows_of(served: Served, layer: str) -> int | None:
     """How many rows the maps of a stage have; None for no layer. The network is asked once."""
     if not layer:

@@ -1,6 +1,7 @@
 """A picture and a heat map as numbers, for the viewer in the browser.
 
-Sixteen bits of grey reach the browser, so that windowing there loses nothing that a screen shows.
+Sixteen bits of what the network was given reach the browser: level and window there lie within the
+file's own window, or the model's, which the facts name. What that window cut off is not sent.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ def picture(looked: Looked) -> Shown:
     return Shown(about, numbers.tobytes())
 
 
-def shown_planes(pixels: FloatArray) -> FloatArray:
-    """Pixels (1 or 3, row, column) made smaller where they are larger than what is sent."""
+def shown_planes(pixels: FloatArray, longest: int = LONGEST_SIDE) -> FloatArray:
+    """Pixels (1 or 3, row, column), at most so many a side, each the mean of what it covers."""
     if len(pixels) == 3 and all(np.array_equal(pixels[0], plane) for plane in pixels[1:]):
         pixels = pixels[:1]
-    height, width = shown_size(pixels)
+    height, width = shown_size(pixels, longest)
     if (height, width) == pixels.shape[1:]:
         return pixels
     size, way = (width, height), Picture.Resampling.BOX
@@ -48,10 +49,10 @@ def shown_planes(pixels: FloatArray) -> FloatArray:
     return np.asarray(np.clip(np.stack(planes), 0, 1), dtype=np.float32)
 
 
-def shown_size(pixels: FloatArray) -> tuple[int, int]:
+def shown_size(pixels: FloatArray, longest: int = LONGEST_SIDE) -> tuple[int, int]:
     """Rows and columns of what is sent."""
     height, width = pixels.shape[1], pixels.shape[2]
-    share = min(1.0, LONGEST_SIDE / max(height, width))
+    share = min(1.0, longest / max(height, width))
     return max(1, round(height * share)), max(1, round(width * share))
 
 

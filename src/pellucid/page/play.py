@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pellucid.errors import UsageError, did_you_mean
-from pellucid.images.image import FloatArray
+from pellucid.page.pixels import shown_planes
 from pellucid.playground.subject import Subject
 from pellucid.reporting.drawing.feature_plots import figure_to_png
 from pellucid.serving.answers import Looked
@@ -98,8 +98,11 @@ def logits(values: Sequence[float]) -> dict[str, Any]:
     from pellucid.playground.output_layers import convert_logits
     from pellucid.playground.pictures import draw_output
 
-    found = convert_logits(values)
-    return _sheet(lambda: draw_output(found), found.describe())
+    def work() -> dict[str, Any]:
+        found = convert_logits(values)
+        return _sheet(lambda: draw_output(found), found.describe())
+
+    return _plainly(work)
 
 
 def choices() -> dict[str, list[str]]:
@@ -142,13 +145,19 @@ def play(name: str, looked: Looked, settings: dict[str, str]) -> dict[str, Any]:
             given[key] = kind(settings[key])
         except ValueError:
             raise UsageError(f"The setting {key} of {name} is a number", settings[key]) from None
-    return work(looked, **given)
+    return _plainly(lambda: work(looked, **given))
+
+
+def _plainly(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a play gives; numbers that are too large for it become a plain error."""
+    try:
+        return work()
+    except (ArithmeticError, ValueError, RuntimeError) as error:
+        raise UsageError("A setting is too large to play with", type(error).__name__) from error
 
 
 def _subject(looked: Looked) -> Subject:
-    step = max(1, -(-max(looked.image.pixels.shape[1:]) // LONGEST_SIDE))
-    pixels: FloatArray = np.ascontiguousarray(looked.image.pixels[:, ::step, ::step])
-    return Subject("the image", pixels)
+    return Subject("the image", shown_planes(looked.image.pixels, LONGEST_SIDE))
 
 
 def _whole(text: str, what: str) -> int:

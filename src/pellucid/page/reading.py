@@ -1,4 +1,4 @@
-"""One reading as a PDF of one page: the picture, where it speaks for the class, what is said of it.
+"""One reading as a PDF: the picture, where it speaks for the class, what is said of it.
 
 No name of a patient is known here; the file's own name is what the reader called it.
 """
@@ -12,6 +12,7 @@ import threading
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from pellucid import __version__
@@ -27,72 +28,106 @@ from pellucid.serving.settings import NOTICE
 
 A4_IN = (8.27, 11.69)
 _LEFT, _RIGHT, _WIDTH = 0.09, 0.91, 96
+_TOP, _BOTTOM = 0.955, 0.05
 _drawing = threading.Lock()
 
 
-def draw_reading(served: Served, looked: Looked, answer: Answer, heat: Heat) -> bytes:
-    """The page as PDF."""
+class _Sheets:
+    """Pages that are filled from the top; `y` is the height that is free, of 1."""
+
+    def __init__(self) -> None:
+        self.pages: list[Figure] = []
+        self.turn()
+
+    def turn(self) -> None:
+        """Begin a page."""
+        self.pages.append(Figure(figsize=A4_IN))
+        self.y = _TOP
+
+    def make_room(self, tall: float) -> None:
+        """Begin a page where so much does not fit on this one."""
+        if self.y - tall < _BOTTOM:
+            self.turn()
+
+    def write(self, lines: list[str], *, size: float, **style: str) -> None:
+        """Lines of text, wrapped."""
+        step = 1.45 * size / 72 / A4_IN[1]
+        for line in lines:
+            for part in textwrap.wrap(line, round(_WIDTH * 9 / size)) or [""]:
+                self.make_room(step)
+                self.pages[-1].text(_LEFT, self.y, part, size=size, va="top", **style)  # type: ignore[arg-type]
+                self.y -= step
+
+    def axes(self, left: float, wide: float, tall: float) -> Axes:
+        """Axes below what there is; the height stays free."""
+        return self.pages[-1].add_axes((left, self.y - tall, wide, tall))
+
+
+def draw_reading(
+    served: Served, looked: Looked, answer: Answer, heat: Heat, frame: int = 0
+) -> bytes:
+    """The pages as PDF; what speaks against the answer stands first."""
     with _drawing, mpl.rc_context({**STYLE, "pdf.fonttype": 42}):
-        figure = Figure(figsize=A4_IN)
-        y = _lines(figure, 0.955, ["Reading of one image"], size=17, weight="bold")
+        sheets = _Sheets()
+        sheets.write(["Reading of one image"], size=17, weight="bold")
+        sheets.y -= 0.008
+        frames = int(looked.image.facts.get("frames", 1))
+        of = f", frame {frame + 1} of {frames}" if frames > 1 else ""
         about = [
-            f"File: {answer.name}",
+            f"File: {answer.name}{of}",
             f"Model: {served.name}, {served.digest[:16]}, computed by {served.opened.name}",
             f"Made: {now()} by Pellucid {__version__}",
         ]
-        y = _lines(figure, y - 0.008, about, size=9, color="#444444")
-        figure.text(
-            _LEFT,
-            y - 0.012,
-            NOTICE,
-            size=10.5,
-            weight="bold",
-            va="top",
-            bbox={"facecolor": "none", "edgecolor": "black", "pad": 5},
-        )
-        y = _pictures(figure, y - 0.055, served, looked, heat) - 0.03
+        sheets.write(about, size=9, color="#444444")
+        sheets.y -= 0.004
+        sheets.write([NOTICE], size=10.5, weight="bold")
+        if answer.reasons:
+            said = [f"Not to be relied on: {reason.message}" for reason in answer.reasons]
+            sheets.y -= 0.006
+            sheets.write(said, size=10.5, weight="bold", color="#B34700")
+        _draw_pictures(sheets, served, looked, heat)
         for target in answer.targets:
-            y = _target(figure, y, target)
-        said = [f"Not to be relied on: {reason.message}" for reason in answer.reasons]
+            _write_target(sheets, target)
         limits = [f"Limit: {line}" for line in served.opened.card.get("limits") or []]
-        _lines(figure, y - 0.015, [*said, *limits], size=9)
+        sheets.y -= 0.015
+        sheets.write(limits, size=9)
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="pdf", metadata={"Title": "Reading", "Producer": None})
+        with PdfPages(buffer, metadata={"Title": "Reading", "Producer": None}) as pdf:
+            for page in sheets.pages:
+                pdf.savefig(page)
     return buffer.getvalue()
 
 
-def _lines(figure: Figure, y: float, lines: list[str], *, size: float, **style: str) -> float:
-    """Lines of text from a height downwards; the height below them."""
-    step = 1.45 * size / 72 / A4_IN[1]
-    for line in lines:
-        for part in textwrap.wrap(line, round(_WIDTH * 9 / size)) or [""]:
-            figure.text(_LEFT, y, part, size=size, va="top", **style)  # type: ignore[arg-type]
-            y -= step
-    return y
-
-
-def _pictures(figure: Figure, top: float, served: Served, looked: Looked, heat: Heat) -> float:
-    """The image and the same under its map; the height below them."""
+def _draw_pictures(sheets: _Sheets, served: Served, looked: Looked, heat: Heat) -> None:
+    """The image and the same under its map."""
     picture = fit_picture(shown_planes(looked.image.pixels))
     height, width = picture.shape[0], picture.shape[1]
     values = place_back(heat.values, height, width, served.opened.preprocessing)
     shown = overlay(picture, HeatMap(values, heat.of_class, "logit"))
     side = (_RIGHT - _LEFT - 0.03) / 2
     tall = float(min(0.36, side * A4_IN[0] / A4_IN[1] * height / width))
+    sheets.y -= 0.04
     titles = ["The image", f"Where it speaks for {heat.of_class}: Grad-CAM, {heat.layer}"]
     for number, (pixels, title) in enumerate(zip((picture, shown), titles, strict=True)):
-        axes = figure.add_axes((_LEFT + number * (side + 0.03), top - 0.02 - tall, side, tall))
+        axes = sheets.axes(_LEFT + number * (side + 0.03), side, tall)
         axes.imshow(np.asarray(pixels))
         axes.set_axis_off()
         axes.set_title(title, size=8.5, loc="left")
-    return top - 0.02 - tall
+    sheets.y -= tall + 0.03
 
 
-def _target(figure: Figure, y: float, target: TargetAnswer) -> float:
+def _write_target(sheets: _Sheets, target: TargetAnswer) -> None:
     """Probabilities as bars, the decision and the classes in question."""
-    y = _lines(figure, y, [target.target], size=12, weight="bold") - 0.004
     tall = 0.022 * len(target.probabilities)
-    axes: Axes = figure.add_axes((_LEFT + 0.2, y - tall, 0.45, tall))
+    said = [_decision(target)]
+    if target.decision is not None:
+        for one in target.prediction_sets:
+            classes = ", ".join(one.classes) or "none"
+            said.append(f"In question, with {100 * one.promised:g} % promised: {classes}.")
+    sheets.make_room(tall + 0.06 + 0.017 * len(said))
+    sheets.write([target.target], size=12, weight="bold")
+    sheets.y -= 0.004
+    axes = sheets.axes(_LEFT + 0.2, 0.45, tall)
     names = list(target.probabilities)
     values = [target.probabilities[name] for name in names]
     axes.barh(names, values, color="#0072B2", height=0.62)
@@ -102,16 +137,16 @@ def _target(figure: Figure, y: float, target: TargetAnswer) -> float:
         axes.text(1.02, place, f"{value:.3f}", va="center", size=9)
     for side in ("top", "right", "bottom"):
         axes.spines[side].set_visible(False)
-    said = []
+    sheets.y -= tall + 0.012
+    sheets.write(said, size=9.5)
+    sheets.y -= 0.012
+
+
+def _decision(target: TargetAnswer) -> str:
     decided = target.decision
     if decided is None:
-        said.append("No decision: the model abstains.")
-    elif decided.threshold is None:
-        said.append(f"Called {decided.called}, the likeliest class.")
-    else:
-        point = f"the operating point {decided.operating_point}"
-        said.append(f"Called {decided.called} at {point}, a threshold of {decided.threshold:.3f}.")
-    for one in target.prediction_sets:
-        classes = ", ".join(one.classes) or "none"
-        said.append(f"In question, with {100 * one.promised:.0f} % promised: {classes}.")
-    return _lines(figure, y - tall - 0.012, said, size=9.5) - 0.012
+        return "No decision: the model abstains."
+    if decided.threshold is None:
+        return f"Called {decided.called}, the likeliest class."
+    point = f"the operating point {decided.operating_point}"
+    return f"Called {decided.called} at {point}, a threshold of {decided.threshold:.3f}."

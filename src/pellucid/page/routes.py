@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -19,18 +19,25 @@ from pellucid.errors import PellucidError
 from pellucid.page import inside, pixels, reading, runs
 from pellucid.serving import heat
 from pellucid.serving.answers import Looked, answer, look_at
+from pellucid.serving.api import Frame
 from pellucid.serving.desk import Desk
 from pellucid.serving.models import Served
-from pellucid.serving.uploads import read_uploads
+from pellucid.serving.uploads import read_upload
 
 STATIC = Path(__file__).parent / "static"
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _OURS_ALONE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data: blob:; frame-src 'self' blob:; form-action 'none'; base-uri 'none'"
+    "img-src 'self' data: blob:; frame-src 'self' blob:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
-_REPORT = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-downloads"
+_REPORT = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-downloads; "
+    "frame-ancestors 'self'"
+)
 Text = Annotated[str, Query(max_length=200)]
+_T = TypeVar("_T")
+_MOST_LOGIT = 700  # beyond it odds are no numbers any more
 
 
 def add_page(api: FastAPI, desk: Desk) -> None:
@@ -79,6 +86,7 @@ def _add_model(api: FastAPI, desk: Desk) -> None:
             "has_report": is_run,
             "has_torch": inside.has_torch(),
             "methods": inside.methods(),
+            "max_body": desk.settings.max_body,
         }
 
     @api.get("/page/report", include_in_schema=False)
@@ -87,22 +95,25 @@ def _add_model(api: FastAPI, desk: Desk) -> None:
         if path is None:
             raise HTTPException(404, "A report belongs to a run; a bundle is served.")
         headers = {"Content-Security-Policy": _REPORT}
-        return Response(path.read_bytes(), media_type="text/html", headers=headers)
+        data = await desk.work(path.read_bytes)
+        return Response(data, media_type="text/html", headers=headers)
 
     @api.get("/page/mistakes", include_in_schema=False)
     async def mistakes(target: Text, truth: Text, called: Text, model: Text | None = None) -> Any:
         place = desk.find(model).place
-        found = await desk.work(runs.mistakes, place, target, truth, called)
+        found = await desk.work(lambda: runs.mistakes(place, target, truth, called))
         return {"images": found, "split": runs.SPLIT}
 
     @api.get("/page/mistake", include_in_schema=False)
     async def mistake(number: int, model: Text | None = None) -> Response:
-        data = await desk.work(runs.image_of, desk.find(model).place, number)
+        place = desk.find(model).place
+        data = await desk.work(lambda: runs.image_of(place, number))
         return Response(data, media_type="image/png")
 
     @api.get("/page/anatomy", include_in_schema=False)
     async def anatomy(model: Text | None = None) -> Any:
-        return await desk.work(inside.anatomy, desk.find(model))
+        served = desk.find(model)
+        return await desk.work(lambda: inside.anatomy(served))
 
     @api.get("/page/choices", include_in_schema=False)
     async def choices() -> Any:
@@ -120,21 +131,20 @@ def _add_model(api: FastAPI, desk: Desk) -> None:
             numbers = [float(part) for part in values.split(",")]
         except ValueError:
             raise HTTPException(422, "Logits are numbers with commas between.") from None
-        return await desk.work(play.logits, numbers[:12])
+        if not all(abs(number) <= _MOST_LOGIT for number in numbers):
+            raise HTTPException(422, f"Logits lie between -{_MOST_LOGIT} and {_MOST_LOGIT}.")
+        return await desk.work(lambda: play.logits(numbers[:12]))
 
 
 def _add_image(api: FastAPI, desk: Desk) -> None:
-    async def looked_at(request: Request, served: Served, frame: int) -> Callable[[], Looked]:
-        """The one image of a request, to be looked at on a reading thread."""
-        uploads = await read_uploads(request, desk.settings)
-        if len(uploads) != 1:
-            raise HTTPException(422, "One image is looked at at a time.")
-        return lambda: look_at(served, uploads[0], frame, desk.settings.max_pixels)
+    async def ask(request: Request, served: Served, frame: int, work: Callable[[Looked], _T]) -> _T:
+        """What is made of the one image of a request, on a reader."""
+        upload, limit = await read_upload(request, desk.settings), desk.settings.max_pixels
+        return await desk.work(lambda: work(look_at(served, upload, frame, limit)), upload)
 
     @api.post("/page/pixels", include_in_schema=False)
-    async def picture(request: Request, model: Text | None = None, frame: int = 0) -> Response:
-        look = await looked_at(request, desk.find(model), frame)
-        return _numbers(await desk.work(lambda: pixels.picture(look())))
+    async def picture(request: Request, model: Text | None = None, frame: Frame = 0) -> Response:
+        return _numbers(await ask(request, desk.find(model), frame, pixels.picture))
 
     @api.post("/page/heat", include_in_schema=False)
     async def heat_map(
@@ -143,14 +153,12 @@ def _add_image(api: FastAPI, desk: Desk) -> None:
         of_class: Text,
         method: Text = inside.LAST_LAYER,
         model: Text | None = None,
-        frame: int = 0,
+        frame: Frame = 0,
     ) -> Response:
         served = desk.find(model)
         chosen = heat.find_target(served, target)
-        look = await looked_at(request, served, frame)
 
-        def work() -> pixels.Shown:
-            looked = look()
+        def work(looked: Looked) -> pixels.Shown:
             cells: int | None
             if method == inside.LAST_LAYER:
                 found = heat.explain(served, looked, chosen, of_class)
@@ -164,39 +172,39 @@ def _add_image(api: FastAPI, desk: Desk) -> None:
             facts = {"rows": rows, "columns": columns, "full_scale": full, "is_signed": signed}
             return pixels.Shown({**facts, "cells": cells, "layer": layer, "method": method}, data)
 
-        return _numbers(await desk.work(work))
+        return _numbers(await ask(request, served, frame, work))
 
     @api.post("/page/reading", include_in_schema=False)
-    async def page(request: Request, model: Text | None = None, frame: int = 0) -> Response:
+    async def page(request: Request, model: Text | None = None, frame: Frame = 0) -> Response:
         served = desk.find(model)
-        uploads = await read_uploads(request, desk.settings)
-        if len(uploads) != 1:
-            raise HTTPException(422, "One image is read at a time.")
+        upload = await read_upload(request, desk.settings)
 
         def work() -> bytes:
-            looked = look_at(served, uploads[0], frame, desk.settings.max_pixels)
+            looked = look_at(served, upload, frame, desk.settings.max_pixels)
             logits = served.opened.compute(looked.pixels[np.newaxis])[0]
-            found = heat.explain(served, looked, heat.find_target(served, None), None)
+            said = answer(served, upload, looked, logits)
+            first = said.targets[0]
+            called = first.decision.called if first.decision else None
+            found = heat.explain(served, looked, heat.find_target(served, None), called)
             if inside.has_torch():  # a finer map than the last layer's
                 name, label = found.target.name, found.of_class
                 values, layer = inside.attribute(served, looked, name, label, "grad_cam")
                 found = found._replace(values=values, layer=layer)
-            said = answer(served, uploads[0], looked, logits)
-            return reading.draw_reading(served, looked, said, found)
+            return reading.draw_reading(served, looked, said, found, frame)
 
-        return Response(await desk.work(work), media_type="application/pdf")
+        return Response(await desk.work(work, upload), media_type="application/pdf")
 
     @api.post("/page/maps", include_in_schema=False)
-    async def maps(request: Request, layer: Text, model: Text | None = None, frame: int = 0) -> Any:
+    async def maps(
+        request: Request, layer: Text, model: Text | None = None, frame: Frame = 0
+    ) -> Any:
         served = desk.find(model)
-        look = await looked_at(request, served, frame)
-        return await desk.work(lambda: inside.maps(served, look(), layer))
+        return await ask(request, served, frame, lambda looked: inside.maps(served, looked, layer))
 
     @api.post("/page/walk", include_in_schema=False)
-    async def walk(request: Request, model: Text | None = None, frame: int = 0) -> Any:
+    async def walk(request: Request, model: Text | None = None, frame: Frame = 0) -> Any:
         served = desk.find(model)
-        look = await looked_at(request, served, frame)
-        return await desk.work(lambda: inside.walk(served, look()))
+        return await ask(request, served, frame, lambda looked: inside.walk(served, looked))
 
     @api.post("/page/play", include_in_schema=False)
     async def play_with(
@@ -204,16 +212,18 @@ def _add_image(api: FastAPI, desk: Desk) -> None:
         play: Text,
         settings: Text = "{}",
         model: Text | None = None,
-        frame: int = 0,
+        frame: Frame = 0,
     ) -> Any:
         from pellucid.page import play as playground
 
-        look = await looked_at(request, desk.find(model), frame)
         try:
             given = {str(key): str(value) for key, value in dict(json.loads(settings)).items()}
         except (ValueError, TypeError, RecursionError):
             raise HTTPException(422, "Settings are a JSON object.") from None
-        return await desk.work(lambda: playground.play(play, look(), given))
+        served = desk.find(model)
+        return await ask(
+            request, served, frame, lambda looked: playground.play(play, looked, given)
+        )
 
 
 def _numbers(shown: pixels.Shown) -> Response:

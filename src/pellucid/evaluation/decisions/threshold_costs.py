@@ -6,6 +6,7 @@ table; it chooses no threshold.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,13 @@ from pellucid.task import Task
 _N_THRESHOLDS = 201
 
 
-def threshold_costs(table: pd.DataFrame, task: Task) -> dict[str, dict[str, Any]]:
-    """Sensitivity and specificity at 201 thresholds, by target of two classes, of a split's table.
+def threshold_costs(
+    table: pd.DataFrame, task: Task, points: Mapping[str, Sequence[float]] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Sensitivity and specificity by threshold, of each target of two classes, of a split's table.
 
-    A reader who moves a threshold sees what it costs; what is called at a threshold is at least it.
+    At 201 even thresholds, and at those of the operating points, by target. A reader who moves a
+    threshold sees what it costs; what is called at a threshold is at least it.
     """
     found = {}
     for target in task.targets:
@@ -29,13 +33,14 @@ def threshold_costs(table: pd.DataFrame, task: Task) -> dict[str, dict[str, Any]
             continue
         is_positive = (part["y_true"] == target.positive).to_numpy()
         probabilities = part[PROBABILITY + str(target.positive)].to_numpy(dtype=float)
-        at = np.linspace(0, 1, _N_THRESHOLDS)
+        even = np.linspace(0, 1, _N_THRESHOLDS).round(4)
+        at = np.union1d(even, np.asarray((points or {}).get(target.name, ()), dtype=float))
         called = probabilities[None, :] >= at[:, None]
         found[target.name] = {
             "split": str(part["split"].iloc[0]),
             "n_positive": int(is_positive.sum()),
             "n_negative": int((~is_positive).sum()),
-            "threshold": at.round(4).tolist(),
+            "threshold": at.tolist(),
             "sensitivity": called[:, is_positive].mean(axis=1).round(5).tolist(),
             "specificity": (1 - called[:, ~is_positive].mean(axis=1)).round(5).tolist(),
         }

@@ -22,27 +22,35 @@ export function draw(name, attributes = {}, ...children) {
 }
 
 export const byId = (id) => document.getElementById(id);
-export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+export const percent = (share, digits = 1) => `${Number((100 * share).toFixed(digits))} %`;
 
 export function choose(options, chosen, onchange, label) {
   return make("label", {}, `${label} `, make("select", { onchange: (event) => onchange(event.target.value) },
     options.map((option) => make("option", { value: option, selected: option === chosen }, option))));
 }
 
-export function say(text) {
-  const message = byId("message");
-  message.textContent = text;
-  message.hidden = !text;
+export function press(button) {
+  for (const one of button.parentNode.children) one.setAttribute("aria-pressed", one === button);
 }
 
-export async function trying(work) {
+let saidBy = "";
+
+// What went wrong stays to be read until the same question is answered, or another goes wrong.
+export async function trying(topic, work) {
   try {
     const found = await work();
-    say("");
+    if (saidBy === topic) say("", "");
     return found;
   } catch (error) {
-    say(error.message);
-    if (error.name !== "Error") console.error(error);
+    if (error.name === "AbortError") return null;
+    say(error.message, topic);
+    if (error.name !== "Refused") console.error(error);
     return null;
   }
+}
+
+function say(text, topic) {
+  saidBy = topic;
+  byId("message").textContent = text;
+  byId("message").hidden = !text;
 }

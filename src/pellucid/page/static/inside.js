@@ -1,7 +1,7 @@
 // Inside: the network layer by layer, the maps of the image that is looked at, and what a unit sees.
 
 import { ask } from "./ask.js";
-import { byId, make, trying } from "./html.js";
+import { byId, make, press, trying } from "./html.js";
 import { state } from "./state.js";
 import { Viewer } from "./viewer.js";
 import { layerName } from "./words.js";
@@ -9,7 +9,9 @@ import { layerName } from "./words.js";
 let anatomy = null;
 let anatomyOf = "";
 let viewer = null;
-let layer = "";
+let shown = ""; // a layer, or the walk
+let waiting = 0;
+const WALK = "walk";
 
 export async function showInside() {
   const box = byId("inside");
@@ -17,47 +19,53 @@ export async function showInside() {
     box.replaceChildren(make("div", { class: "wide" }, make("h2", {}, "Inside"), make("p", {}, "Looking inside needs the package torch on the server: pip install \"pellucid[train]\". Reading and judging work without it.")));
     return;
   }
-  if (anatomyOf !== state.model) {
-    anatomy = await trying(() => ask("/page/anatomy", { query: { model: state.model } }));
-    if (!anatomy) return;
-    anatomyOf = state.model;
-    layer = anatomy.stages[0];
+  const model = state.model;
+  if (anatomyOf !== model) {
+    const found = await trying("anatomy", () => ask("/page/anatomy", { query: { model } }));
+    if (model !== state.model) return;
+    if (!found) { box.replaceChildren(make("div", { class: "wide" }, make("p", {}, "The network could not be asked for."), make("button", { onclick: showInside }, "Try again"))); return; }
+    [anatomy, anatomyOf, shown] = [found, model, found.stages[0]];
   }
   const canvas = make("canvas", { "aria-label": "The image, with what the unit sees" });
   canvas.style.height = "22rem";
   const note = make("p", { class: "muted" });
+  const choice = (name, said) => make("button", { "aria-pressed": name === shown, onclick: (event) => { shown = name; press(event.target); show(); } }, said);
   box.replaceChildren(make("div", { class: "wide" }, make("div", { class: "split" },
     make("div", {}, make("h2", {}, `${anatomy.network}: ${anatomy.formula}`),
       make("p", { class: "muted" }, `${anatomy.parameters.toLocaleString("en")} parameters, ${anatomy.multiply_adds.toLocaleString("en")} multiply-adds an image.`),
-      make("div", { class: "subtabs" }, anatomy.stages.map((name) => make("button", { "aria-pressed": name === layer, onclick: (event) => { layer = name; press(event.target); showMaps(); } }, layerName(name))),
-        make("button", { "aria-pressed": false, onclick: (event) => { press(event.target); walk(); } }, "From edges to disease")),
+      make("div", { class: "subtabs" }, anatomy.stages.map((name) => choice(name, layerName(name))), choice(WALK, "From edges to disease")),
       make("div", { id: "maps" })),
     make("div", { class: "sticky" }, canvas, note)),
     make("h3", {}, "Every layer"), table()));
-  box.firstChild.style.height = "100%";
   viewer = new Viewer(canvas);
   viewer.note = note;
   if (state.current?.picture) viewer.show(state.current.picture);
-  showMaps();
+  show();
 }
 
-function press(button) {
-  for (const one of button.parentNode.children) one.setAttribute("aria-pressed", one === button);
-}
-
-async function showMaps() {
+// The maps of a layer, or the walk, of the image that is looked at: the newest question counts.
+async function show() {
+  const mine = ++waiting;
   const place = byId("maps");
   const item = state.current;
-  if (!item?.picture) { place.replaceChildren(make("p", {}, "Choose an image in Read: its feature maps are shown here.")); return; }
+  if (!item?.picture) {
+    place.replaceChildren(make("p", {}, item ? "The image is on its way …" : "Choose an image in Read: its feature maps are shown here."));
+    return;
+  }
   place.replaceChildren(make("p", { class: "muted" }, "…"));
-  const found = await trying(() => ask("/page/maps", { query: { model: state.model, layer, frame: item.frame }, file: item.file }));
-  if (!found || state.current !== item) return;
+  const query = { model: state.model, frame: item.frame, ...(shown === WALK ? {} : { layer: shown }) };
+  const found = await trying("inside", () => ask(shown === WALK ? "/page/walk" : "/page/maps", { query, file: item.file }));
+  if (mine !== waiting) return;
+  place.replaceChildren(...(!found ? [make("button", { onclick: show }, "Try again")] : found.stages ? walk(found) : maps(found)));
+}
+
+function maps(found) {
   const { field } = found;
   const sees = field.is_whole_image ? "the whole image" : `${Math.round(field.size)} × ${Math.round(field.size)} of the network's ${found.image_size} × ${found.image_size} pixels`;
-  place.replaceChildren(
-    make("p", {}, `${layerName(layer)}: ${found.channels} maps of ${found.rows} × ${found.columns}; a unit sees ${sees}. The strongest maps are first; ${found.is_signed ? "grey is 0, bright above, dark below" : "black is 0"}. Point at a cell to see its field on the image.`),
+  return [
+    make("p", {}, `${layerName(found.layer)}: ${found.channels} maps of ${found.rows} × ${found.columns}; a unit sees ${sees}. The strongest maps are first; ${found.is_signed ? "grey is 0, bright above, dark below" : "black is 0"}. Point at a cell to see its field on the image.`),
     make("div", { class: "tiles" }, found.maps.map((one) => make("figure", {},
-      map(one, found), make("figcaption", {}, `channel ${one.channel}`)))));
+      map(one, found), make("figcaption", {}, `channel ${one.channel}`))))];
 }
 
 function map(one, found) {
@@ -84,35 +92,26 @@ function map(one, found) {
 
 // From the network's square back to the picture: what `preprocess` did, undone.
 function showField(found, row, column) {
+  if (!viewer.picture) return;
   const { rows, columns } = viewer.picture;
-  const { field, image_size: side } = found;
-  const fit = state.about.card.preprocessing.fit;
-  const longer = Math.max(rows, columns);
-  const [height, width] = fit === "pad" ? [Math.max(1, Math.round(rows * side / longer)), Math.max(1, Math.round(columns * side / longer))] : [side, side];
-  const [top, left] = [Math.floor((side - height) / 2), Math.floor((side - width) / 2)];
+  const { field, image_size: side, placed } = found;
   const first = (unit) => field.is_whole_image ? -0.5 : field.start + unit * field.stride - field.size / 2;
   const size = field.is_whole_image ? side : field.size;
-  const [sy, sx] = [rows / height, columns / width];
-  viewer.box = { x: (first(column) + 0.5 - left) * sx, y: (first(row) + 0.5 - top) * sy, width: size * sx, height: size * sy };
+  const [sy, sx] = [rows / placed.height, columns / placed.width];
+  viewer.box = { x: (first(column) + 0.5 - placed.left) * sx, y: (first(row) + 0.5 - placed.top) * sy, width: size * sx, height: size * sy };
   viewer.draw();
   viewer.note.textContent = `${layerName(found.layer)}, row ${row}, column ${column}: it sees what is framed, ${Math.round(size)} × ${Math.round(size)} of the network's pixels${size > side ? ", more than the image has" : ""}.`;
 }
 
-async function walk() {
-  const item = state.current;
-  const place = byId("maps");
-  if (!item?.picture) { place.replaceChildren(make("p", {}, "Choose an image in Read first.")); return; }
-  place.replaceChildren(make("p", { class: "muted" }, "…"));
-  const found = await trying(() => ask("/page/walk", { query: { model: state.model, frame: item.frame }, file: item.file }));
-  if (!found) return;
+function walk(found) {
   const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
-  place.replaceChildren(
+  return [
     ...found.stages.map((stage, k) => make("section", {}, make("h3", {}, `${k + 1}. ${layerName(stage.layer)}`),
       make("p", { class: "muted" }, `${stage.shape[0]} maps of ${stage.shape[1]} × ${stage.shape[2]}; a unit sees ${stage.is_whole_image ? "the whole image" : `${Math.round(stage.sees)} pixels`}.`),
       make("div", { class: "tiles" }, stage.maps.map((one) => make("figure", {}, make("img", { class: "map", alt: "", src: `data:image/png;base64,${one.png}` }), make("figcaption", {}, `channel ${one.channel}`)))))),
     make("h3", {}, `${found.stages.length + 1}. Global ${found.pooling} pooling and the fully connected layer`),
     make("p", { class: "muted" }, `Each map becomes one number, ${found.n_features} in all; a logit is their weighted sum.`),
-    ...found.logits.map((logit) => make("p", {}, make("strong", {}, `Logit of ${logit.of_class}: ${logit.value.toFixed(2)}`), ` = ${logit.features.map((one) => `${signed(one.adds)} (channel ${one.channel})`).join(" ")} ${signed(logit.others)} (all others) ${signed(logit.bias)} (bias)`)));
+    ...found.logits.map((logit) => make("p", {}, make("strong", {}, `Logit of ${logit.of_class}: ${logit.value.toFixed(2)}`), ` = ${logit.features.map((one) => `${signed(one.adds)} (channel ${one.channel})`).join(" ")} ${signed(logit.others)} (all others) ${signed(logit.bias)} (bias)`))];
 }
 
 function table() {

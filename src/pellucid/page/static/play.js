@@ -1,7 +1,7 @@
 // Play: the lecture's ideas, on the image that is looked at.
 
 import { ask } from "./ask.js";
-import { byId, choose, make, trying } from "./html.js";
+import { byId, choose, make, press, trying } from "./html.js";
 import { state } from "./state.js";
 
 let options = null;
@@ -23,12 +23,12 @@ export async function showPlay() {
     box.replaceChildren(make("div", { class: "wide" }, make("h2", {}, "Play"), make("p", {}, "The playground needs the package torch on the server: pip install \"pellucid[train]\".")));
     return;
   }
-  options ||= await trying(() => ask("/page/choices"));
-  if (!options) return;
+  options ||= await trying("choices", () => ask("/page/choices"));
+  if (!options) { box.replaceChildren(make("div", { class: "wide" }, make("p", {}, "The playground could not be asked for."), make("button", { onclick: showPlay }, "Try again"))); return; }
+  const settingsBox = make("div", { class: "settings" }, controls());
   box.replaceChildren(make("div", { class: "wide" },
-    make("div", { class: "subtabs" }, Object.keys(TITLES).map((name) => make("button", { "aria-pressed": name === play, onclick: () => { play = name; showPlay(); } }, TITLES[name]))),
-    make("div", { class: "settings" }, controls()), make("div", { class: "sheet", id: "sheet" })));
-  box.firstChild.style.height = "100%";
+    make("div", { class: "subtabs" }, Object.keys(TITLES).map((name) => make("button", { "aria-pressed": name === play, onclick: (event) => { play = name; press(event.target); settingsBox.replaceChildren(...controls()); run(); } }, TITLES[name]))),
+    settingsBox, make("div", { class: "sheet", id: "sheet" })));
   run();
 }
 
@@ -39,7 +39,7 @@ function controls() {
     const shown = make("span", {}, String(mine[key]));
     return make("label", {}, `${label} `, make("input", { type: "range", min, max, step, value: mine[key], oninput: (event) => { shown.textContent = event.target.value; set(key)(event.target.value); } }), " ", shown);
   };
-  if (play === "convolution") return [choose(options.kernels, mine.kernel, set("kernel"), "Kernel"), choose(options.modes, mine.mode, set("mode"), "Padding by"), choose(["same", "0", "1", "2", "4", "8"], mine.padding, set("padding"), "Pixels"), slide("stride", "Stride", 1, 8)];
+  if (play === "convolution") return [choose(options.kernels, mine.kernel, set("kernel"), "Kernel"), make("label", {}, "or its numbers ", make("input", { type: "text", size: 22, placeholder: "1 0 -1; 2 0 -2; 1 0 -1", "aria-label": "kernel as rows of numbers", onchange: (event) => set("kernel")(event.target.value || "sobel_x") })), choose(options.modes, mine.mode, set("mode"), "Padding by"), choose(["same", "0", "1", "2", "4", "8"], mine.padding, set("padding"), "Pixels"), slide("stride", "Stride", 1, 8)];
   if (play === "pooling") return [choose(options.pooling, mine.kind, set("kind"), "Kind"), slide("size", "Window", 1, 16), slide("stride", "Stride", 1, 16)];
   if (play === "activation") return [choose(options.activations, mine.name, set("name"), "Function")];
   if (play === "collapse") return [slide("layers", "Layers", 2, 5), choose(options.activations, mine.activation, set("activation"), "Activation between"), slide("seed", "Draw", 0, 20)];
@@ -53,9 +53,10 @@ async function run() {
   if (mine !== waiting) return;
   const sheet = byId("sheet");
   const item = state.current;
-  if (play !== "logits" && !item?.picture) { sheet.replaceChildren(make("p", {}, "Choose an image in Read: it is what is played with.")); return; }
-  const found = await trying(() => play === "logits" ? ask("/page/logits", { query: settings.logits })
+  if (play !== "logits" && !item?.picture) { sheet.replaceChildren(make("p", {}, item ? "The image is on its way …" : "Choose an image in Read: it is what is played with.")); return; }
+  const found = await trying("play", () => play === "logits" ? ask("/page/logits", { query: settings.logits })
     : ask("/page/play", { query: { model: state.model, frame: item.frame, play, settings: JSON.stringify(settings[play]) }, file: item.file }));
   if (!found || mine !== waiting) return;
-  sheet.replaceChildren(...found.pictures.map((png) => make("img", { alt: TITLES[play], src: `data:image/png;base64,${png}` })), found.text ? make("pre", {}, found.text) : "");
+  const small = play === "logits" ? "" : make("p", { class: "muted" }, "Played with the image made smaller, to at most 256 pixels a side.");
+  sheet.replaceChildren(small, ...found.pictures.map((png) => make("img", { alt: TITLES[play], src: `data:image/png;base64,${png}` })), found.text ? make("pre", {}, found.text) : "");
 }

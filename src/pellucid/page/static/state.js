@@ -4,5 +4,7 @@ export const state = { model: null, about: null, items: [], current: null };
 const listeners = [];
 
 export const onChange = (listener) => listeners.push(listener);
-export const changed = (what) => listeners.forEach((listener) => listener(what));
-export const target = (name) => state.about.card.task.targets.find((one) => one.name === name);
+export const changed = () => listeners.forEach((listener) => listener());
+
+// A target as the model has it: JSON keeps the order of its classes, an object in JavaScript does not.
+export const targetOf = (name) => state.about.card.task.targets.find((one) => one.name === name);

@@ -11,6 +11,21 @@ function along(colours, share) {
   return colours[k].map((value, c) => value + (place - k) * (colours[k + 1][c] - value));
 }
 
+const IS_LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+
+function pixel(red, green, blue, opacity) {
+  return (IS_LITTLE ? (opacity << 24) | (blue << 16) | (green << 8) | red
+    : (red << 24) | (green << 16) | (blue << 8) | opacity) >>> 0;
+}
+
+// The same canvas again where it has the size: a pointer that moves draws many times.
+function onCanvas(canvas, image) {
+  const has = canvas && canvas.width === image.width && canvas.height === image.height;
+  const found = has ? canvas : new OffscreenCanvas(image.width, image.height);
+  found.getContext("2d").putImageData(image, 0, 0);
+  return found;
+}
+
 export class Viewer {
   constructor(canvas, changed = () => {}) {
     this.canvas = canvas;
@@ -28,35 +43,47 @@ export class Viewer {
     Object.assign(this, { level: 0.5, window: 1, inverted: false, zoom: 0, x: 0, y: 0 });
   }
 
-  show(picture) {
-    this.picture = picture;
-    this.heat = null;
-    this.box = null;
-    this.fit();
+  // Another image begins as it is; of the same one, level, window and place stay.
+  show(picture, isAnother = true) {
+    if (picture === this.picture) return;
+    if (isAnother) this.reset();
+    Object.assign(this, { picture, heat: null, over: null, box: null });
     this.paint();
+  }
+
+  clear() {
+    Object.assign(this, { picture: null, heat: null, over: null, box: null });
+    this.draw();
   }
 
   lay(heat) { this.heat = heat; this.paintHeat(); this.draw(); }
   set(change) { Object.assign(this, change); this.paint(); }
   fit() { Object.assign(this, { zoom: 0, x: 0, y: 0 }); this.draw(); this.changed(); }
 
+  move(x, y) {
+    const ratio = window.devicePixelRatio || 1;
+    this.x += x * ratio;
+    this.y += y * ratio;
+    this.draw();
+  }
+
   paint() {
     if (!this.picture) { this.draw(); return; }
     const { rows, columns, planes, data } = this.picture;
-    const table = new Uint8ClampedArray(65536);
+    const shades = new Uint8ClampedArray(65536);
     const low = this.level - this.window / 2;
     for (let k = 0; k < 65536; k += 1) {
       const share = (k / 65535 - low) / this.window;
-      table[k] = 255 * (this.inverted ? 1 - share : share);
+      shades[k] = 255 * (this.inverted ? 1 - share : share);
     }
     const image = new ImageData(columns, rows);
+    const all = new Uint32Array(image.data.buffer); // a pixel's bytes are red, green, blue, opacity
     const n = rows * columns;
+    const [green, blue] = planes === 3 ? [n, 2 * n] : [0, 0];
     for (let k = 0; k < n; k += 1) {
-      for (let c = 0; c < 3; c += 1) image.data[4 * k + c] = table[data[(planes === 3 ? c * n : 0) + k]];
-      image.data[4 * k + 3] = 255;
+      all[k] = pixel(shades[data[k]], shades[data[green + k]], shades[data[blue + k]], 255);
     }
-    this.base = new OffscreenCanvas(columns, rows);
-    this.base.getContext("2d").putImageData(image, 0, 0);
+    this.base = onCanvas(this.base, image);
     this.draw();
     this.changed();
   }
@@ -67,12 +94,12 @@ export class Viewer {
     const table = Array.from({ length: 256 }, (_, k) => {
       const share = Math.max(-127, k - 128) / 127;
       const colour = share < 0 && signed ? along(AGAINST, -share) : along(INFERNO, Math.abs(share));
-      return [...colour, 255 * Math.abs(share) ** 0.75];
+      return pixel(...colour.map(Math.round), Math.round(255 * Math.abs(share) ** 0.75));
     });
     const image = new ImageData(columns, rows);
-    for (let k = 0; k < data.length; k += 1) image.data.set(table[data[k] + 128], 4 * k);
-    this.over = new OffscreenCanvas(columns, rows);
-    this.over.getContext("2d").putImageData(image, 0, 0);
+    const all = new Uint32Array(image.data.buffer);
+    for (let k = 0; k < data.length; k += 1) all[k] = table[data[k] + 128];
+    this.over = onCanvas(this.over, image);
   }
 
   get scale() {
@@ -129,7 +156,6 @@ export class Viewer {
 
   listen() {
     const { canvas } = this;
-    const ratio = () => window.devicePixelRatio || 1;
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     canvas.addEventListener("dblclick", () => this.fit());
     canvas.addEventListener("wheel", (event) => {
@@ -143,9 +169,7 @@ export class Viewer {
         const width = Math.min(2, Math.max(0.02, this.window + event.movementX / 300));
         this.set({ window: width, level: Math.min(1, Math.max(0, this.level + event.movementY / 300)) });
       } else {
-        this.x += event.movementX * ratio();
-        this.y += event.movementY * ratio();
-        this.draw();
+        this.move(event.movementX, event.movementY);
       }
     });
   }
