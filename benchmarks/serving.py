@@ -133,14 +133,16 @@ def _request(data: bytes) -> tuple[bytes, str]:
 
 
 @contextmanager
-def serving(model: Path) -> Iterator[tuple[int, int]]:
+def serving(
+    model: Path, command: tuple[str, ...] = (sys.executable, "-m", "pellucid")
+) -> Iterator[tuple[int, int]]:
     """A server of the model: its port and its process id."""
     import socket
 
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    words = [sys.executable, "-m", "pellucid", "serve", str(model), "--port", str(port)]
+    words = [*command, "serve", str(model), "--port", str(port)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(600):

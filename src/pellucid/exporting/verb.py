@@ -58,8 +58,8 @@ def export(
     if chosen not in FORMS:
         remedy = did_you_mean(chosen, list(FORMS))
         raise UsageError(f"A model is exported as {', '.join(FORMS)}", repr(chosen), remedy)
-    stated = {"licence": licence, "intended_use": intended_use}
-    stated = {key: value for key, value in stated.items() if value is not None}
+    given = {"licence": licence, "intended_use": intended_use}
+    stated = {key: value for key, value in given.items() if value is not None}
     if chosen == "bundle" and check:
         raise UsageError("A bundle is not checked on images", remedy="Leave --check out.")
     if chosen != "bundle" and fingerprints:
