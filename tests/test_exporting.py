@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,34 @@ def test_pictures_of_8_bits_are_halved_as_pillow_halves_them(
     pixels = drawn.astype(np.float32) / 255
     found = module.preprocess(torch.from_numpy(pixels)[np.newaxis])[0].numpy()
     np.testing.assert_array_equal(found, preprocess(pixels, preprocessing).astype(np.float32))
+
+
+@pytest.mark.parametrize("fit", ["pad", "stretch"])
+@pytest.mark.parametrize("shape", [(64, 64), (300, 300), (408, 512), (97, 160), (1100, 900)])
+def test_a_graph_makes_the_same_pixels(fit: Any, shape: tuple[int, int]) -> None:
+    """Weights in single precision would be off by 1e-6, and pixels at .5 by one of 255."""
+    preprocessing = Preprocessing(image_size=112, channels=1, fit=fit)
+    whole = FromRawPixels(tiny_bundle().classifier, preprocessing)
+    whole.forward = whole.preprocess  # type: ignore[method-assign, assignment]
+    file, example = io.BytesIO(), torch.rand(2, 3, 149, 235)
+    names = {"images": {0: "n", 1: "channels", 2: "rows", 3: "columns"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            whole,
+            (example,),
+            file,  # type: ignore[arg-type]
+            dynamo=False,
+            input_names=["images"],
+            output_names=["pixels"],
+            dynamic_axes=names,
+        )
+    opened = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
+    drawn = np.random.default_rng(0).integers(0, 256, (1, *shape)).astype(np.float32) / 255
+    (found,) = opened.run(None, {"images": drawn[np.newaxis]})
+    gaps = np.abs(found[0] - preprocess(drawn, preprocessing).astype(np.float32))
+    assert gaps.max() <= 1
+    assert (gaps > 0).mean() < 5e-4  # of sums of many pixels, the order decides
 
 
 # --- other runtimes -------------------------------------------------------------------------------

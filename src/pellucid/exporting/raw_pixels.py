@@ -61,7 +61,9 @@ class FromRawPixels(nn.Module):
         """
         side = self.settings.image_size
         places = torch.ones_like(along, dtype=torch.float64).cumsum(0) - 1
-        n, m = places[-1] + 1, torch.ones_like(other, dtype=torch.float64).sum()
+        # one number as a vector of one: torch's exporter computes numbers alone in single precision
+        n = places[-1:] + 1
+        m = torch.ones_like(other, dtype=torch.float64).sum(dim=0, keepdim=True)
         fitted = torch.full_like(n, float(side))
         if self.settings.fit == "pad":
             fitted = (n * side / torch.maximum(n, m)).round().clamp(min=1.0)
