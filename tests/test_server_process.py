@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -17,6 +18,7 @@ pytest.importorskip("onnxruntime")
 
 from cli import pellucid
 from fake_scans import scans
+from pellucid.serving.server import _listen
 from served import guarded_model, png
 from server_process import COMMAND, free_port, predict, request, serving, upload
 
@@ -114,6 +116,26 @@ def test_nonsense_on_the_line_is_survived(model: Path) -> None:
                 except OSError:
                     continue
         assert predict(port, SCAN)[0]["status"] == "answered"
+
+
+def test_answers_are_not_held_back_until_their_heads_are_acknowledged() -> None:
+    async def accepted() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            sock = writer.get_extra_info("socket")
+            found.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listening = _listen("127.0.0.1", 0)
+        server = await asyncio.start_server(note, sock=listening)
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        nodelay = await found
+        writer.close()
+        server.close()
+        return nodelay
+
+    assert asyncio.run(accepted()) != 0
 
 
 def test_a_port_that_is_taken_is_named(model: Path) -> None:
