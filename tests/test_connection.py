@@ -146,6 +146,30 @@ def test_an_answer_that_nobody_takes_ends_a_connection(monkeypatch: pytest.Monke
     run(test)
 
 
+def test_an_answer_whose_sending_is_done_is_still_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has written all of it long before the client has taken it."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connection, "TAKE_SECONDS", 0.6)
+
+    async def answer_at_once(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(LARGE)})
+
+    async def test() -> None:
+        async with listening(answer_at_once) as (connect, _):
+            reader, writer = await connect()
+            writer.write(GET)
+            size = 0
+            while size < LARGE:
+                part = await reader.read(2**20)
+                assert part, size
+                size += len(part)
+                await asyncio.sleep(0.05)
+            writer.close()
+
+    run(test)
+
+
 def test_an_answer_taken_slowly_is_taken_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "TAKE_SECONDS", 0.5)
 

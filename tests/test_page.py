@@ -253,15 +253,18 @@ def test_a_reading_says_which_frame_and_shows_the_class_called(
     assert titles[1].startswith("Where it speaks for ill")  # not for well, which is likelier
 
 
-def test_questions_of_two_users_at_once_are_not_mixed(run: Path) -> None:
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+def test_questions_of_two_users_at_once_are_not_mixed(run: Path, engine: str) -> None:
     """What a layer gives is caught by hooks on one network; threads would catch each other's."""
-    (served,) = open_models([str(run)], engine="onnxruntime").values()
+    (served,) = open_models([str(run)], engine=engine).values()
     looks = [look_at(served, Upload("a.png", png(scan)), 0, 10**6) for scan in scans(2, 7)]
     layer = inside.anatomy(served)["stages"][-1]
 
     def questions(looked: Any) -> list[Any]:
         values, _ = inside.attribute(served, looked, "label", "ill", "grad_cam")
-        return [inside.maps(served, looked, layer), values.tolist(), inside.walk(served, looked)]
+        last = heat.explain(served, looked, served.opened.task.targets[0], "ill").values
+        mine = inside.maps(served, looked, layer), values.tolist(), inside.walk(served, looked)
+        return [*mine, last.tolist()]
 
     expected = [questions(looked) for looked in looks]
     assert expected[0] != expected[1]

@@ -174,6 +174,9 @@ def test_a_jpeg_that_draws_its_pixels_over_and_over(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_bytes(data[:-2] + 200 * scan + data[-2:])
     with pytest.raises(ReadError, match="at most 100 scans, got 2"):
         read_image(tmp_path / "b.jpg")
+    film = b"\xff\xda" * 500  # behind the end, where phones keep one
+    (tmp_path / "d.jpg").write_bytes(data + film)
+    assert read_image(tmp_path / "d.jpg").pixels.shape == (1, *GREY8.shape)
     tifffile.imwrite(tmp_path / "c.tif", GREY8, compression="jpeg")
     assert read_image(tmp_path / "c.tif").pixels.shape == (1, *GREY8.shape)
 

@@ -190,9 +190,9 @@ def test_a_name_that_is_no_text_stops_nothing(tmp_path: Path, model: Path, suffi
     assert answer.code == 1
     ids = set(read(out)["image_id"])
     assert len(ids) == 3
-    assert any(name.endswith("\\xe9.png") for name in ids)
+    assert any(name.endswith("\\udce9.png") for name in ids)
     (failed,) = pd.read_csv(f"{out}.unreadable.csv")["image_id"]
-    assert failed.endswith("\\xe8.png")
+    assert failed.endswith("\\udce8.png")
 
 
 def test_frames_of_a_file_are_told_apart(tmp_path: Path, model: Path) -> None:

@@ -105,7 +105,7 @@ def read_unlisted(path: str | os.PathLike[str], name: str) -> bytes | None:
     run = model / "bundle"
     try:
         return _read(run if (run / name).is_file() else model, name)
-    except _Absent:
+    except (_Absent, OSError):  # a name that no file can have is none
         return None
 
 

@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from pellucid.errors import ReadError
@@ -18,7 +19,8 @@ _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xDA))
 _APP0, _APP14 = 0xE0, 0xEE
 _RGB_NAMES = (b"RGB", b"rgb")
 _END_OF_IMAGE = b"\xff\xd9"
-_START_OF_SCAN = b"\xff\xda"  # T.81, B.2.3; entropy-coded data cannot hold it
+_START_OF_SCAN = 0xDA  # T.81, B.2.3
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # entropy-coded data holds no other
 _MOST_SCANS = 100  # a progressive picture has about ten
 
 
@@ -54,8 +56,18 @@ def read_codestream(data: bytes) -> Codestream | None:
 
 
 def check_scans(name: str, data: bytes) -> None:
-    """Refuse a JPEG that draws the same pixels over and over: 50 bytes and 10 ms a time."""
-    scans = data.count(_START_OF_SCAN)
+    """Refuse a JPEG that draws the same pixels over and over: 50 bytes and 10 ms a time.
+
+    Counted up to its end: what follows it, such as a film, is never decoded.
+    """
+    scans, at = 0, 2
+    while found := _MARKER.search(data, at):
+        marker, at = found[1][0], found.end()
+        if marker == _END_OF_IMAGE[1]:
+            break
+        scans += marker == _START_OF_SCAN
+        if marker not in _WITHOUT_LENGTH:
+            at += max(2, _number(data[at : at + 2]))
     if scans > _MOST_SCANS:
         rule = f"{name}: a JPEG is drawn in at most {_MOST_SCANS} scans"
         raise ReadError(rule, f"{scans:,}", "Save it again from its source.")

@@ -42,6 +42,7 @@ _BOUNDED = (
 _OF_THEIR_OWN_SIZE = (
     COMPRESSION.JPEG,
     COMPRESSION.JPEG2000,
+    COMPRESSION.JPEG_2000_LOSSY,
     COMPRESSION.APERIO_JP2000_YCBC,
     COMPRESSION.APERIO_JP2000_RGB,
 )
@@ -103,6 +104,8 @@ def _check_segments(file: BinaryIO, name: str, page: Any) -> None:
         raise ReadError(f"{name}: a TIFF is compressed by one of {known}", found, "Save it anew.")
     most = int(np.prod(page.chunks))
     for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        if size == 0:  # a tile that nobody scanned
+            continue
         file.seek(offset)
         data = file.read(size)
         stream = read_codestream(data)

@@ -73,8 +73,12 @@ def draw_reading(
         sheets.y -= 0.008
         frames = int(looked.image.facts.get("frames", 1))
         of = f", frame {frame + 1} of {frames}" if frames > 1 else ""
+        facts = looked.image.facts
+        size = f"{facts['width']} × {facts['height']} pixels, {facts['bit_depth']} bit"
+        window = f", grey window {facts['window']}" if "window" in facts else ""
         about = [
             f"File: {answer.name}{of}",
+            f"Image: {facts['format']}, {size}{window}",
             f"Model: {served.name}, {served.digest[:16]}, computed by {served.opened.name}",
             f"Made: {now()} by Pellucid {__version__}",
         ]

@@ -137,14 +137,26 @@ def _add_model(api: FastAPI, desk: Desk) -> None:
 
 
 def _add_image(api: FastAPI, desk: Desk) -> None:
-    async def ask(request: Request, served: Served, frame: int, work: Callable[[Looked], _T]) -> _T:
-        """What is made of the one image of a request, on a reader."""
+    async def ask(
+        request: Request,
+        served: Served,
+        frame: int,
+        work: Callable[[Looked], _T],
+        *,
+        at_length: bool = True,
+    ) -> _T:
+        """What is made of the one image of a request."""
         upload, limit = await read_upload(request, desk.settings), desk.settings.max_pixels
-        return await desk.work(lambda: work(look_at(served, upload, frame, limit)), upload)
+
+        def look_and_work() -> _T:
+            return work(look_at(served, upload, frame, limit))
+
+        return await desk.work(look_and_work, upload, at_length=at_length)
 
     @api.post("/page/pixels", include_in_schema=False)
     async def picture(request: Request, model: Text | None = None, frame: Frame = 0) -> Response:
-        return _numbers(await ask(request, desk.find(model), frame, pixels.picture))
+        served = desk.find(model)
+        return _numbers(await ask(request, served, frame, pixels.picture, at_length=False))
 
     @api.post("/page/heat", include_in_schema=False)
     async def heat_map(

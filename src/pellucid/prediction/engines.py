@@ -283,13 +283,17 @@ def _onnxruntime(graph: bytes, precision: str) -> tuple[Compute, ComputeMaps, st
 
 
 def _torch(bundle: Bundle, precision: str) -> Engine:
-    """The classifier itself, a copy with its weights laid out as they are used."""
+    """The classifier itself, a copy with its weights laid out as they are used.
+
+    Maps are computed by another copy, so that no hook on the bundle's own sees these images.
+    """
     from copy import deepcopy
 
     import torch
 
     from pellucid.prediction.eager import in_bfloat16, predict_logits, predict_maps
 
+    whole = deepcopy(bundle.classifier).eval()
     classifier = deepcopy(bundle.classifier).eval().to(memory_format=torch.channels_last)
     preprocessing = bundle.preprocessing
     forward = None
@@ -303,6 +307,6 @@ def _torch(bundle: Bundle, precision: str) -> Engine:
         return predict_logits(classifier, pixels, preprocessing, forward=forward)
 
     def compute_maps(pixels: Pixels) -> tuple[Floats, Floats]:
-        return predict_maps(bundle.classifier, pixels, preprocessing)
+        return predict_maps(whole, pixels, preprocessing)
 
     return Engine(compute, compute_maps, "torch", precision)

@@ -76,7 +76,7 @@ def _listed(path: Path) -> Listed:
 
 def plain(name: str) -> str:
     """A name, or a sentence with one, as text that can be written anywhere."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_visible(path: Path, folder: Path) -> bool:

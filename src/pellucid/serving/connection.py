@@ -12,58 +12,38 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0  # from the connection, or the last answer, to a whole head
-TAKE_SECONDS = 30.0  # in which a client takes some of what was written
+TAKE_SECONDS = 30.0  # in which a client takes something of what was written
+_LOOKS = 10  # in the shorter of the two
 
 
 class PatientConnection(H11Protocol):
     """HTTP/1.1 as uvicorn speaks it, with an end to patience."""
 
-    _head: asyncio.TimerHandle | None = None
-    _taking: asyncio.TimerHandle | None = None
-
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a head."""
         super().connection_made(transport)
-        self._watch_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came, which may be less than a head."""
-        super().data_received(data)
-        self._watch_head()
+        self._left = 0
+        self._since = self.loop.time()  # for how long the client has done nothing
+        self._look()
 
     def on_response_complete(self) -> None:
         """Wait for the next head."""
         super().on_response_complete()
-        self._watch_head()
-
-    def pause_writing(self) -> None:
-        """Begin to wait until the client takes what was written."""
-        super().pause_writing()
-        self._taking = self.loop.call_later(TAKE_SECONDS, self._end)
-
-    def resume_writing(self) -> None:
-        """The client took some."""
-        super().resume_writing()
-        self._taking = _cancelled(self._taking)
+        self._since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
-        self._head, self._taking = _cancelled(self._head), _cancelled(self._taking)
+        self._timer.cancel()
         super().connection_lost(exc)
 
-    def _watch_head(self) -> None:
-        """Wait while no request is at work: also for what is left of one that is answered."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._head = _cancelled(self._head)
-        elif self._head is None and not self.transport.is_closing():
-            self._head = self.loop.call_later(HEAD_SECONDS, self._end)
-
-    def _end(self) -> None:
-        self.transport.abort()
-
-
-def _cancelled(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
-    """No timer, in place of one that runs."""
-    if timer is not None:
-        timer.cancel()
-    return None
+    def _look(self) -> None:
+        """Whom we wait for, and how long; also for what is left of a request that is answered."""
+        now, left = self.loop.time(), self.transport.get_write_buffer_size()
+        is_at_work = self.cycle is not None and not self.cycle.response_complete
+        if left != self._left or (is_at_work and not left):
+            self._left, self._since = left, now
+        if now - self._since > (TAKE_SECONDS if left else HEAD_SECONDS):
+            self.transport.abort()
+            return
+        seconds = min(HEAD_SECONDS, TAKE_SECONDS) / _LOOKS
+        self._timer: asyncio.TimerHandle = self.loop.call_later(seconds, self._look)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,7 +11,7 @@ from fastapi import HTTPException
 from pellucid.errors import ReadError
 from pellucid.serving.answers import Answer, answer, failed, look_briefly, unreadable
 from pellucid.serving.batching import Batcher
-from pellucid.serving.gate import busy
+from pellucid.serving.gate import busy, log_mistake
 from pellucid.serving.meters import Meters
 from pellucid.serving.models import Served
 from pellucid.serving.readers import Readers
@@ -22,7 +20,6 @@ from pellucid.serving.uploads import Upload
 
 _T = TypeVar("_T")
 _NOTHING = Upload("", b"")
-_LOG = logging.getLogger("pellucid.serving")
 
 
 class Desk:
@@ -36,6 +33,7 @@ class Desk:
     def open(self) -> None:
         """Begin the threads."""
         self._readers = Readers(self.settings.decoders, self.settings.answer_seconds)
+        self._lookers = Readers(1, self.settings.answer_seconds)
         for name, served in self.models.items():
             told = self.meters.batches.labels(model=name).observe
             self._batchers[name] = Batcher(served.opened.compute, self.settings.batch_size, told)
@@ -43,6 +41,7 @@ class Desk:
     def close(self) -> None:
         """Compute what waits, and end the threads."""
         self._readers.close()
+        self._lookers.close()
         for batcher in self._batchers.values():
             batcher.close()
 
@@ -69,35 +68,34 @@ class Desk:
 
     def _has_room(self, n: int, size: int) -> bool:
         """Whether so many images of so many bytes may wait too; one request always may alone."""
-        at_work = max(self._waiting, self._readers.images)
+        threads = (self._readers, self._lookers)
+        at_work = max(self._waiting, sum(one.images for one in threads))
+        held = sum(one.bytes for one in threads)
         if not at_work:
             return True
         bounds = self.settings
-        return at_work + n <= bounds.max_waiting and self._readers.bytes + size <= bounds.max_bodies
+        return at_work + n <= bounds.max_waiting and held + size <= bounds.max_bodies
 
     def release(self, n: int) -> None:
         """Count images out."""
         self._waiting -= n
         self.meters.waiting.set(self._waiting)
 
-    async def read(self, upload: Upload | None, work: Callable[[], _T]) -> _T:
-        """Do something that takes time, with the bytes of an upload or none, on a reader."""
-        size = len(upload.data) if upload else 0
-        return await asyncio.wrap_future(self._readers.submit(size, work))
-
     async def predict(self, served: Served, upload: Upload, frame: int) -> Answer:
         """What is said of one file; whatever happens to one is no matter of the others."""
         limit = self.settings.max_pixels
         try:
-            looked = await self.read(upload, lambda: look_briefly(served, upload, frame, limit))
+            reading = self._readers.submit(
+                len(upload.data), lambda: look_briefly(served, upload, frame, limit)
+            )
+            looked = await asyncio.wrap_future(reading)
             batcher = self._batchers[served.name]
             logits = await asyncio.wrap_future(batcher.submit(looked.pixels))
             said = answer(served, upload, looked, logits)
         except ReadError as error:
             said = unreadable(upload, error)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours; its words may hold a name
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            _LOG.error("%s in %s, line %s", type(error).__name__, where.filename, where.lineno)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours
+            log_mistake(error)
             said = failed(upload)
         self.meters.images.labels(model=served.name, said=said.status).inc()
         return said
@@ -111,11 +109,19 @@ class Desk:
             said = f"The answer took longer than {self.settings.answer_seconds:g} s."
             raise HTTPException(503, said, {"Retry-After": "5"}) from None
 
-    async def work(self, work: Callable[[], _T], upload: Upload | None = None) -> _T:
-        """Do something with one image, or none, on a reader, within bounds and in time."""
-        self.admit([upload or _NOTHING])
+    async def work(
+        self, work: Callable[[], _T], upload: Upload = _NOTHING, *, at_length: bool = True
+    ) -> _T:
+        """Do something with one image, or none, within bounds and in time.
+
+        What takes long is done one after the other on a thread of its own, so that it keeps no
+        reader from reading.
+        """
+        self.admit([upload])
         try:
-            found: _T = await self.in_time(self.read(upload, work))
+            threads = self._lookers if at_length else self._readers
+            working = asyncio.wrap_future(threads.submit(len(upload.data), work))
+            found: _T = await self.in_time(working)
         finally:
             self.release(1)
         return found

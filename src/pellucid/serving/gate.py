@@ -82,9 +82,8 @@ class Gate:
                 await _respond(refusal)(scope, receive, send_safely)
             else:
                 await self._app(scope, receive_within_bounds, send_safely)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours; its words may hold a name
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            _LOG.error("%s in %s, line %s", type(error).__name__, where.filename, where.lineno)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours
+            log_mistake(error)
             if not status:
                 wrong = HTTPException(500, "The server made a mistake; its log says where.")
                 await _respond(wrong)(scope, receive, send_safely)
@@ -133,6 +132,12 @@ class Gate:
 def busy(said: str) -> HTTPException:
     """429, with when to come again."""
     return HTTPException(429, f"{said} Come again in a second.", {"Retry-After": "1"})
+
+
+def log_mistake(error: Exception) -> None:
+    """Which mistake was made, and where; its words may hold a name, and are left out."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    _LOG.error("%s in %s, line %s", type(error).__name__, where.filename, where.lineno)
 
 
 def _too_large(settings: Settings) -> HTTPException:

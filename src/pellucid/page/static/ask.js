@@ -2,6 +2,7 @@
 
 let token = sessionStorage.getItem("pellucid-token") || "";
 let asked = null;
+let isDeclined = false;
 const MOST_TRIES = 30;
 
 export const hasToken = () => token !== "";
@@ -16,7 +17,7 @@ export async function ask(path, { query = {}, file = null, files = null, as = "j
   const address = [...words].length ? `${path}?${words}` : path;
   for (let tries = 0; ; tries += 1) {
     const response = await send(address, files || (file && [file]), signal);
-    if (response.status === 401) { await askForToken(); continue; }
+    if (response.status === 401 && !isDeclined) { await askForToken(); continue; }
     if (response.status === 429 && tries < MOST_TRIES) {
       await wait(1000 * Number(response.headers.get("Retry-After") || 1));
       continue;
@@ -68,7 +69,7 @@ function showDialog() {
     dialog.addEventListener("close", () => {
       const given = field.value.trim();
       if (dialog.returnValue !== "go" || !/^[\x21-\x7e]+$/.test(given)) {
-        token = "";
+        [token, isDeclined] = ["", true];
         sessionStorage.removeItem("pellucid-token");
         reject(new Refused("Without its token the server answers nothing. Reload the page to give it."));
         return;

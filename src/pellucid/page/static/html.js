@@ -29,6 +29,12 @@ export function choose(options, chosen, onchange, label) {
     options.map((option) => make("option", { value: option, selected: option === chosen }, option))));
 }
 
+// What stands where an image should be played with or looked into, and is not there.
+export function lacking(item, wanted) {
+  if (!item) return make("p", {}, `Choose an image in Read: ${wanted}.`);
+  return make("p", {}, item.hasNoPicture ? "The image that is chosen could not be shown." : "The image is on its way …");
+}
+
 export function press(button) {
   for (const one of button.parentNode.children) one.setAttribute("aria-pressed", one === button);
 }

@@ -1,7 +1,7 @@
 // Inside: the network layer by layer, the maps of the image that is looked at, and what a unit sees.
 
 import { ask } from "./ask.js";
-import { byId, make, press, trying } from "./html.js";
+import { byId, lacking, make, press, trying } from "./html.js";
 import { state } from "./state.js";
 import { Viewer } from "./viewer.js";
 import { layerName } from "./words.js";
@@ -11,6 +11,7 @@ let anatomyOf = "";
 let viewer = null;
 let shown = ""; // a layer, or the walk
 let waiting = 0;
+let asked = new AbortController();
 const WALK = "walk";
 
 export async function showInside() {
@@ -46,15 +47,18 @@ export async function showInside() {
 // The maps of a layer, or the walk, of the image that is looked at: the newest question counts.
 async function show() {
   const mine = ++waiting;
+  asked.abort();
+  asked = new AbortController();
+  const { signal } = asked;
   const place = byId("maps");
   const item = state.current;
   if (!item?.picture) {
-    place.replaceChildren(make("p", {}, item ? "The image is on its way …" : "Choose an image in Read: its feature maps are shown here."));
+    place.replaceChildren(lacking(item, "its feature maps are shown here"));
     return;
   }
   place.replaceChildren(make("p", { class: "muted" }, "…"));
   const query = { model: state.model, frame: item.frame, ...(shown === WALK ? {} : { layer: shown }) };
-  const found = await trying("inside", () => ask(shown === WALK ? "/page/walk" : "/page/maps", { query, file: item.file }));
+  const found = await trying("inside", () => ask(shown === WALK ? "/page/walk" : "/page/maps", { query, file: item.file, signal }));
   if (mine !== waiting) return;
   place.replaceChildren(...(!found ? [make("button", { onclick: show }, "Try again")] : found.stages ? walk(found) : maps(found)));
 }

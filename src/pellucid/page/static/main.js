@@ -44,7 +44,8 @@ function toggleTheme() {
 async function takeModel(name) {
   const mine = ++asking;
   const about = await trying("model", () => ask("/page/about", { query: { model: name } }));
-  if (!about || mine !== asking) return;
+  if (mine !== asking) return;
+  if (!about) { if (state.model) byId("models").value = state.model; return; }
   Object.assign(state, { about, model: about.name });
   byId("models").replaceChildren(...about.models.map((one) => make("option", { value: one, selected: one === about.name }, one)));
   document.title = `${about.name} · Pellucid`;

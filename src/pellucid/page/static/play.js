@@ -1,12 +1,13 @@
 // Play: the lecture's ideas, on the image that is looked at.
 
 import { ask } from "./ask.js";
-import { byId, choose, make, press, trying } from "./html.js";
+import { byId, choose, lacking, make, press, trying } from "./html.js";
 import { state } from "./state.js";
 
 let options = null;
 let play = "convolution";
 let waiting = 0;
+let asked = new AbortController();
 const settings = {
   convolution: { kernel: "sobel_x", mode: "zero", padding: "same", stride: 1 },
   pooling: { kind: "max", size: 4, stride: 4 },
@@ -51,11 +52,14 @@ async function run() {
   const mine = ++waiting;
   await new Promise((resolve) => setTimeout(resolve, 120)); // a slider passes many values
   if (mine !== waiting) return;
+  asked.abort();
+  asked = new AbortController();
+  const { signal } = asked;
   const sheet = byId("sheet");
   const item = state.current;
-  if (play !== "logits" && !item?.picture) { sheet.replaceChildren(make("p", {}, item ? "The image is on its way …" : "Choose an image in Read: it is what is played with.")); return; }
-  const found = await trying("play", () => play === "logits" ? ask("/page/logits", { query: settings.logits })
-    : ask("/page/play", { query: { model: state.model, frame: item.frame, play, settings: JSON.stringify(settings[play]) }, file: item.file }));
+  if (play !== "logits" && !item?.picture) { sheet.replaceChildren(lacking(item, "it is what is played with")); return; }
+  const found = await trying("play", () => play === "logits" ? ask("/page/logits", { query: settings.logits, signal })
+    : ask("/page/play", { query: { model: state.model, frame: item.frame, play, settings: JSON.stringify(settings[play]) }, file: item.file, signal }));
   if (!found || mine !== waiting) return;
   const small = play === "logits" ? "" : make("p", { class: "muted" }, "Played with the image made smaller, to at most 256 pixels a side.");
   sheet.replaceChildren(small, ...found.pictures.map((png) => make("img", { alt: TITLES[play], src: `data:image/png;base64,${png}` })), found.text ? make("pre", {}, found.text) : "");

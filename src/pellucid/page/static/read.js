@@ -11,8 +11,10 @@ const PICTURES_KEPT = 6; // each may have 25 MB
 export const viewer = new Viewer(byId("canvas"), showControls);
 const worklist = new Worklist({ chosen: select, answered });
 const recent = [];
+let shownItem = null; // whose picture the viewer's level, window and place are of
 let heatOn = true;
 let asking = 0;
+let heating = new AbortController();
 let loading = new AbortController();
 
 export function openRead() {
@@ -57,7 +59,7 @@ export function modelChanged() {
   const kept = methods.value;
   methods.replaceChildren(make("option", { value: "" }, "none"),
     ...state.about.methods.map((name) => make("option", { value: name }, name.replaceAll("_", " "))));
-  methods.value = state.about.methods.includes(kept) ? kept : state.about.methods[0];
+  if (heatOn) methods.value = state.about.methods.includes(kept) ? kept : state.about.methods[0];
   for (const item of state.items) item.picture = null; // its grey window may be the model's
   worklist.answer(state.items);
   if (state.current) select(state.current);
@@ -75,6 +77,7 @@ export async function select(item) {
   const isAnother = item !== state.current;
   state.current = item;
   worklist.show();
+  item?.row.scrollIntoView({ block: "nearest" });
   findings();
   heatClasses();
   byId("empty").hidden = Boolean(item);
@@ -86,18 +89,20 @@ export async function select(item) {
   loading = new AbortController();
   if (!item) return;
   const mine = loading;
-  if (!item.picture && item.answer?.status !== "unreadable") {
+  if (!item.picture && item.answer?.status !== "unreadable" && !item.isTooLarge) {
     const { frame } = item;
     const numbers = await trying("picture", () => ask("/page/pixels",
       { query: { model: state.model, frame }, file: item.file, as: "numbers", signal: mine.signal }));
     if (mine !== loading) return;
     if (numbers) keepPicture(item, toPicture(numbers));
   }
+  item.hasNoPicture = !item.picture;
   if (item.picture) {
-    viewer.show(item.picture, isAnother);
+    viewer.show(item.picture, item !== shownItem);
+    shownItem = item;
     showFacts();
-    changed();
   }
+  changed();
   layHeat();
 }
 
@@ -130,13 +135,15 @@ function heatClasses() {
 
 export async function layHeat() {
   const mine = ++asking;
+  heating.abort();
+  heating = new AbortController();
   const item = state.current;
   const method = byId("method").value;
   const picture = item?.picture;
   if (!picture || !item.answer || !method || !heatOn || !byId("heat-class").value) { viewer.lay(null); return; }
   const [name, label] = JSON.parse(byId("heat-class").value);
   const query = { model: state.model, frame: item.frame, target: name, of_class: label, method };
-  const found = await trying("heat", () => ask("/page/heat", { query, file: item.file, as: "numbers", signal: loading.signal }));
+  const found = await trying("heat", () => ask("/page/heat", { query, file: item.file, as: "numbers", signal: heating.signal }));
   if (mine !== asking || state.current !== item || item.picture !== picture) return;
   viewer.lay(found && toHeat(found));
   const { cells, full_scale: full, layer } = found?.facts || {};

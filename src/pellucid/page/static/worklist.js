@@ -4,7 +4,7 @@
 // another frame or model, is not taken.
 
 import { ask } from "./ask.js";
-import { byId, make, trying } from "./html.js";
+import { byId, make } from "./html.js";
 import { state } from "./state.js";
 
 const AT_ONCE = 8;
@@ -49,7 +49,8 @@ export class Worklist {
     const { signal } = this.sending;
     for (const item of items) {
       Object.assign(item, { version: item.version + 1, answer: null, error: "" });
-      if (item.file.size > state.about.max_body) item.error = "larger than the server takes";
+      item.isTooLarge = item.file.size > state.about.max_body;
+      if (item.isTooLarge) item.error = "It is larger than the server takes.";
     }
     this.show();
     const asked = items.map((item) => ({ item, version: item.version }));
@@ -63,7 +64,13 @@ export class Worklist {
     if (!group.length) return;
     const model = state.model;
     const query = { model, frame: group[0].item.frame };
-    const found = await trying("answers", () => ask("/v1/predict", { query, files: group.map(({ item }) => item.file), signal }));
+    let found = null;
+    let reason = "";
+    try {
+      found = await ask("/v1/predict", { query, files: group.map(({ item }) => item.file), signal });
+    } catch (error) {
+      reason = error.message;
+    }
     if (signal.aborted) return;
     if (!found && group.length > 1) { // one of them may be why
       for (const one of group) await this.send([one].filter(isWanted), signal);
@@ -72,7 +79,7 @@ export class Worklist {
     const taken = group.map((one, k) => [one, k]).filter(([one]) => isWanted(one) && model === state.model);
     for (const [{ item }, k] of taken) {
       item.answer = found ? { ...found.results[k], model: found.model, digest: found.digest } : null;
-      item.error = found ? "" : "not answered";
+      item.error = reason;
       item.frames = item.answer?.image.frames || item.frames;
     }
     this.show();
@@ -85,7 +92,6 @@ export class Worklist {
     byId("list-count").textContent = n === 0 ? "No images yet" : done < n ? `${done} of ${n} answered` : `${n} image${n > 1 ? "s" : ""}`;
     byId("clear").hidden = n === 0;
     for (const item of state.items) showItem(item);
-    state.current?.row.scrollIntoView({ block: "nearest" });
   }
 }
 
@@ -113,7 +119,7 @@ function showItem(item) {
 }
 
 function summary(item) {
-  if (item.error) return ["", item.error, true];
+  if (item.error) return ["", "not answered", true];
   if (!item.answer) return ["", "…", false];
   const { status, targets, reasons } = item.answer;
   if (status !== "answered") return ["", status === "unreadable" ? "unreadable" : `abstains: ${reasons[0].code.replaceAll("_", " ")}`, true];
@@ -129,13 +135,14 @@ export async function filesOf(dropped) {
   return found.flat();
 }
 
+// What the browser may not read of a folder is passed over.
 async function inside(entry) {
   if (entry.name.startsWith(".")) return [];
-  if (entry.isFile) return [await new Promise((resolve, reject) => { entry.file(resolve, reject); })];
+  if (entry.isFile) return new Promise((resolve) => { entry.file((file) => resolve([file]), () => resolve([])); });
   const reader = entry.createReader();
   const found = [];
   for (;;) { // a reader gives at most a hundred at a time
-    const some = await new Promise((resolve, reject) => { reader.readEntries(resolve, reject); });
+    const some = await new Promise((resolve) => { reader.readEntries(resolve, () => resolve([])); });
     if (!some.length) return found;
     found.push(...(await Promise.all(some.map(inside))).flat());
   }
