@@ -320,11 +320,11 @@ def test_a_run_tells_how_good_it_is(page: Any) -> None:
     )
     assert "0.313" in page.inner_text(".slider")  # Youden's, where the model decides
     assert figures["sensitivity"] == "66.7 %"
-    assert figures["specificity"] == "50 %"
+    assert figures["specificity"] == "50.0 %"
     assert page.locator(".settings select").input_value() == "youden"
     page.locator(".slider input >> nth=0").press("Home")
     assert page.locator(".settings select").input_value() == ""
-    assert page.locator(".four strong").all_inner_texts()[:2] == ["100 %", "0 %"]
+    assert page.locator(".four strong").all_inner_texts()[:2] == ["100.0 %", "0.0 %"]
     page.locator(".settings select").select_option("default")
     assert "0.500" in page.inner_text(".slider")
     page.locator(".slider input >> nth=1").press("Home")

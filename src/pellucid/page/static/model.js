@@ -144,7 +144,7 @@ function slider(target, card) {
     const called = pi * sensitivity + (1 - pi) * (1 - specificity);
     const ppv = called ? pi * sensitivity / called : null;
     const npv = 1 - called ? (1 - pi) * specificity / (1 - called) : null;
-    const figure = (label, value) => make("div", {}, make("strong", {}, value === null ? "–" : percent(value)), make("span", {}, label));
+    const figure = (label, value) => make("div", {}, make("strong", {}, value === null ? "–" : `${(100 * value).toFixed(1)} %`), make("span", {}, label));
     four.replaceChildren(figure("sensitivity", sensitivity), figure("specificity", specificity), figure("PPV", ppv), figure("NPV", npv));
     shown[0].textContent = at < 0.01 ? at.toFixed(4) : at.toFixed(3);
     shown[1].textContent = percent(pi);
