@@ -68,7 +68,8 @@ class Readers:
         while (asked := self._queue.get()) is not None:
             size = asked.size
             if asked.found.set_running_or_notify_cancel():
-                self._begun[number] = time.monotonic()
+                with self._lock:
+                    self._begun[number] = time.monotonic()
                 try:
                     asked.found.set_result(asked.work())
                 except BaseException as error:  # noqa: BLE001 - whoever waits is told
