@@ -11,7 +11,7 @@
     files.py      a folder or a .zip: names known, sizes bounded, every digest checked
     card.py       what a card says, and what a run says for it
     graph.py      the network as an ONNX graph
-    trained_on.py  whom the model was trained on, as fingerprints
+    trained_on.py whom the model was trained on, as fingerprints
     guard.py      whether an image is like those of training
 
 There is no pickle, no picture, no patient and no path of the training machine in it. The room knows

@@ -87,8 +87,10 @@ class _Training(BaseModel):
 
 
 class _Stated(BaseModel):
-    """What is used of a card beside task and preprocessing: of these kinds, or not there."""
+    """What is used of a card: of these kinds, or, where it may be missing, not there."""
 
+    task: Task
+    preprocessing: Preprocessing
     network: _Network
     training: _Training | None = None
     evaluation: _Evaluation | None = None
@@ -105,24 +107,15 @@ def read_card(opened: BundleFiles) -> tuple[Task, Preprocessing]:
 
     Raises `BundleError` for a card in which anything that is used later is of another kind.
     """
-    found: list[Any] = []
-    for name, model in (("task", Task), ("preprocessing", Preprocessing), ("", _Stated)):
-        try:
-            found.append(model.model_validate(opened.card[name] if name else opened.card))
-        except (PellucidError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(_damage(opened, name, error)) from error
-    task, preprocessing, _ = found
-    return task, preprocessing
-
-
-def _damage(opened: BundleFiles, where: str, error: Exception) -> str:
-    if isinstance(error, ValidationError):
+    try:
+        stated = _Stated.model_validate(opened.card)
+    except ValidationError as error:
         first = error.errors()[0]
-        places = [str(place) for place in first["loc"]]
-        reason = ".".join([where, *places] if where else places) + f": {first['msg']}"
-    else:
-        reason = f"{where}: {str(error).strip().splitlines()[0]}"
-    return f"The bundle {opened.place} is damaged ({reason[:200]})"
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise BundleError(f"The bundle {opened.place} is damaged ({reason[:200]})") from error
+    except (PellucidError, TypeError, AttributeError) as error:  # what a task's own rules raise
+        raise BundleError(f"The bundle {opened.place} is damaged ({error})") from error
+    return stated.task, stated.preprocessing
 
 
 def judgement(document: Mapping[str, Any]) -> dict[str, Any]:

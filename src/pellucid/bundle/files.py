@@ -82,8 +82,11 @@ class BundleFiles:
 
     @property
     def digest(self) -> str:
-        """The model's name among all models: 64 hexadecimal digits, the same wherever it lies."""
-        return digest_of(self.card)
+        """The model's name among all models: 64 hexadecimal digits, the same wherever it lies.
+
+        One that stands in the card was held against it when it was opened.
+        """
+        return str(self.card.get("digest") or digest_of(self.card))
 
 
 def open_files(path: str | os.PathLike[str]) -> BundleFiles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Served:
     heads: Mapping[str, Floats]
     place: Path
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """What names the model wherever it lies."""
         return self.opened.digest
