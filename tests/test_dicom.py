@@ -207,7 +207,7 @@ def test_a_deflated_bomb_is_refused(tmp_path: Path) -> None:
 def test_a_header_of_empty_items_is_not_parsed(tmp_path: Path) -> None:
     dataset = pydicom.dcmread(write_dicom(tmp_path / "a"))
     dataset.SharedFunctionalGroupsSequence = [pydicom.Dataset()]
-    dataset.save_as(tmp_path / "b")
+    dataset.save_as(tmp_path / "b")  # of known length: parsed when it is asked for
     assert read_image(tmp_path / "b").pixels.shape[0] == 1
     whole = (tmp_path / "b").read_bytes()
     item = b"\xfe\xff\x00\xe0\0\0\0\0"
@@ -215,6 +215,17 @@ def test_a_header_of_empty_items_is_not_parsed(tmp_path: Path) -> None:
     items = item * 150_000
     length = len(items).to_bytes(4, "little")
     (tmp_path / "c").write_bytes(whole[: place - 4] + length + items + whole[place + len(item) :])
+    with pytest.raises(ReadError, match="at most 100,000 items"):
+        read_image(tmp_path / "c")
+
+
+def test_items_of_a_sequence_without_a_length_are_counted_too(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(write_dicom(tmp_path / "a"))
+    for n, name in ((3, "b"), (150_000, "c")):
+        dataset.SharedFunctionalGroupsSequence = [pydicom.Dataset() for _ in range(n)]
+        dataset["SharedFunctionalGroupsSequence"].is_undefined_length = True
+        dataset.save_as(tmp_path / name)
+    assert read_image(tmp_path / "b").pixels.shape[0] == 1
     with pytest.raises(ReadError, match="at most 100,000 items"):
         read_image(tmp_path / "c")
 

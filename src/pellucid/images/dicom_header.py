@@ -45,9 +45,10 @@ _UNDEFINED = 0xFFFFFFFF  # PS3.5, 7.1.1: a length that the file does not state
 _HEADER_BYTES = 2**24  # of a deflated file, inflated to find its header
 _INFLATED_BYTES = 2**29  # of a deflated file in all
 _MOST_ELEMENTS = 20_000  # of the main dataset
-_ITEM, _ITEM_BIG_ENDIAN = b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"
+_MOST_READS = 2_000_000
+_ITEM_HEADER = 8  # bytes: a tag and a length
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # of either order of bytes
 _MOST_ITEMS = 100_000  # a scan of a thousand frames has twenty a frame
-_BLOCK, _SEARCHED_BLOCKS = 2**20, 64
 _AGE = re.compile(r"(\d{1,3})([DWMY])")  # PS3.5, 6.2: Age String
 _UID = re.compile(r"[0-9.]{1,64}")  # PS3.5, 9.1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -151,28 +152,64 @@ def _parse(file: BinaryIO, name: str) -> Header:
     if start is not None:
         return _read_deflated(file, name, start)
     found: list[PixelElement] = []
-    _check_items(file, name)
     file.seek(0)
-    dataset: Any = read_partial(file, _stop_at(file, found, name), force=True, specific_tags=TAGS)
+    counted: Any = _Counted(file, name)
+    stop = _stop_at(file, found, name)
+    with counted:
+        dataset: Any = read_partial(counted, stop, force=True, specific_tags=TAGS)
+        counted.count_unparsed(dataset)
     syntax = dataset.file_meta.get("TransferSyntaxUID") or _parsed_syntax(dataset)
     return Header(dataset, UID(syntax), file, found[0] if found else None)
 
 
-def _check_items(file: BinaryIO, name: str) -> None:
-    """Refuse more items of sequences than files have: eight bytes each, and a kilobyte parsed.
+class _Counted:
+    """A stream from which pydicom may read so many items of sequences, and so often.
 
-    Counted by their tags (PS3.5, 7.5), which pixels hold by chance once in four gigabytes.
+    An item has eight bytes (PS3.5, 7.5), and takes a kilobyte and 18 µs when it is parsed. What
+    stands behind the header is not looked at.
     """
-    file.seek(0)
-    found = 0
-    for _ in range(_SEARCHED_BLOCKS):
-        block = file.read(_BLOCK)
-        found += block.count(_ITEM) + block.count(_ITEM_BIG_ENDIAN)
-        if found > _MOST_ITEMS:
-            rule = f"{name}: a DICOM file has at most {_MOST_ITEMS:,} items of sequences"
-            raise ReadError(rule, "more", "Split it into several files.")
-        if len(block) < _BLOCK:
-            return
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream, self._name = stream, name
+        self._reads, self._items = 0, 0
+        self._refusal: ReadError | None = None
+
+    def __enter__(self) -> _Counted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._refusal is not None:  # which pydicom may have called something else
+            raise self._refusal
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._stream, attribute)
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._reads += 1
+        if size == _ITEM_HEADER and data[:4] in _ITEMS:
+            self.count(1)
+        if self._reads > _MOST_READS:
+            self._refuse(f"{self._name}: a DICOM header ends", "one of endless elements")
+        return data
+
+    def count(self, items: int) -> None:
+        """Note items; raises `ReadError` for too many."""
+        self._items += items
+        if self._items > _MOST_ITEMS:
+            rule = f"{self._name}: a DICOM file has at most {_MOST_ITEMS:,} items of sequences"
+            self._refuse(rule, "more", "Split it into several files.")
+
+    def _refuse(self, *said: str) -> None:
+        self._refusal = ReadError(*said)
+        raise self._refusal
+
+    def count_unparsed(self, dataset: Any) -> None:
+        """The same for sequences of a known length, which are parsed when they are asked for."""
+        for tag in dataset.keys():  # noqa: SIM118  its elements
+            value = dataset.get_item(tag).value
+            if isinstance(value, bytes):
+                self.count(sum(value.count(item) for item in _ITEMS))
 
 
 def _stop_at(stream: BinaryIO, found: list[PixelElement], name: str) -> Any:
@@ -219,9 +256,7 @@ def _read_deflated(file: BinaryIO, name: str, start: int) -> Header:
     """Inflate the header first, and then no more than it announces (and never beyond the bound)."""
     file.seek(132)
     meta = read_dataset(BytesIO(file.read(start - 132)), False, True)
-    inflated = inflate(file, name, start, _HEADER_BYTES)
-    _check_items(BytesIO(inflated), name)
-    header = _parse_inflated(inflated, meta, name)
+    header = _parse_inflated(inflate(file, name, start, _HEADER_BYTES), meta, name)
     if header.pixels is None or header.pixels.length is None:
         return header
     end = header.pixels.offset + header.pixels.length
@@ -233,9 +268,12 @@ def _read_deflated(file: BinaryIO, name: str, start: int) -> Header:
 
 def _parse_inflated(data: bytes, meta: Any, name: str) -> Header:
     stream, found = BytesIO(data), list[PixelElement]()
-    dataset: Any = read_dataset(
-        stream, False, True, stop_when=_stop_at(stream, found, name), specific_tags=TAGS
-    )
+    counted: Any = _Counted(stream, name)
+    with counted:
+        dataset: Any = read_dataset(
+            counted, False, True, stop_when=_stop_at(stream, found, name), specific_tags=TAGS
+        )
+        counted.count_unparsed(dataset)
     dataset.file_meta = meta
     pixels = found[0] if found else None
     return Header(dataset, DeflatedExplicitVRLittleEndian, stream, pixels)
