@@ -46,7 +46,20 @@ def read(case: Case) -> Any:
         kept = dataset.table["split"] != "test"
         table = dataset.table[kept].drop(columns="split").reset_index(drop=True)
         dataset = replace(dataset, table=table)
-    return dataset
+    return _thin(dataset, case["thin"]) if case["thin"] else dataset
+
+
+def _thin(dataset: Any, wish: str) -> Any:
+    """With a share of one class's patients, drawn without a seed to set: CLASS=SHARE."""
+    name, _, share = wish.rpartition("=")
+    target = dataset.task.targets[0]
+    chosen = (dataset.table[target.name] == name).to_numpy()
+    patients = np.unique(dataset.table.loc[chosen, "patient_id"].astype(str))
+    if not len(patients):
+        raise SystemExit(f"no image is of the class {name!r}: {', '.join(target.classes)}")
+    kept = np.random.default_rng(0).choice(patients, round(float(share) * len(patients)), False)
+    stays = ~chosen | dataset.table["patient_id"].astype(str).isin(kept).to_numpy()
+    return replace(dataset, table=dataset.table[stays].reset_index(drop=True))
 
 
 def deal(case: Case, n_folds: int, seed: int) -> list[int]:
@@ -137,7 +150,7 @@ def reading(options: argparse.Namespace) -> dict[str, Any]:
 
 def cases(options: argparse.Namespace, variants: Sequence[str]) -> list[Case]:
     """Every training: a seed, a fold and a variant."""
-    data = {"data": str(options.data), "reading": reading(options)}
+    data = {"data": str(options.data), "reading": reading(options), "thin": options.thin}
     dealt = [deal(data, options.folds, seed) for seed in range(options.rounds)]
     common = {**data, "budget": options.budget}
     return [
@@ -227,7 +240,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def said(options: argparse.Namespace) -> str:
     """What was asked of the data, as on the command line."""
     text = f"{options.data.name} --budget {options.budget} --folds {options.folds}"
-    for name in ("patient_pattern", "merge"):
+    for name in ("patient_pattern", "merge", "thin"):
         if getattr(options, name):
             text += f" --{name.replace('_', '-')} '{getattr(options, name)}'"
     return f"{text} --rounds {options.rounds}"
@@ -240,6 +253,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--patient-pattern")
     parser.add_argument("--merge", help="NEW=OLD+OLD")
+    parser.add_argument("--thin", help="CLASS=SHARE: keep this share of its patients")
     parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
 
 

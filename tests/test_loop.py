@@ -30,7 +30,7 @@ from pellucid.training.checkpoint import best_path, last_path, load_best
 from pellucid.training.device import is_bfloat16_fast
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.loop import EpochRow, Listener, TrainingData, TrainingResult, train
-from pellucid.training.optimiser import Optimiser, rate_shares, update_average
+from pellucid.training.optimiser import Optimiser, rate_shares
 from pellucid.training.schedule import epochs_planned, is_out_of_time, learning_rate
 
 TASK = Task(targets=(Target(name="label", classes=("normal", "disease")),))
@@ -136,7 +136,7 @@ def test_history_holds_each_epoch_once(tmp_path: Path) -> None:
     "settings",
     [
         {"loss": "focal", "class_weights": "balanced", "label_smoothing": 0.1},
-        {"gradient_clip": 0.0, "moving_average": 0.0, "schedule": "constant", "warmup_epochs": 0},
+        {"gradient_clip": 0.0, "schedule": "constant", "warmup_epochs": 0},
         {"optimiser": "sgd", "momentum": 0.0, "nesterov": False, "channels_last": False},
         {"precision": "bfloat16"},
         {"batch_size": 1, "epochs": 1},
@@ -331,20 +331,6 @@ def test_frozen_and_unused_weights_stay() -> None:
     assert changed == ["6.weight", "6.bias"]
 
 
-def test_the_moving_average_is_its_formula() -> None:
-    mean, network = small_network(0), small_network(1)
-    before = mean[0].weight.clone()
-    update_average(mean, network, 0.99, step=90)
-    torch.testing.assert_close(mean[0].weight, 0.91 * before + 0.09 * network[0].weight)
-    before = mean[0].weight.clone()
-    update_average(mean, network, 0.5, step=10**6)
-    torch.testing.assert_close(mean[0].weight, 0.5 * before + 0.5 * network[0].weight)
-    network[1].num_batches_tracked.fill_(7)
-    update_average(mean, network, 0.0, step=3)
-    for key, value in network.state_dict().items():
-        assert torch.equal(mean.state_dict()[key], value)
-
-
 # --- stopping -------------------------------------------------------------------------------------
 
 
@@ -496,24 +482,6 @@ def test_a_kill_before_the_best_weights_are_written_is_mended(
     assert_same_weights(tmp_path / "whole", tmp_path / "killed")
     best = (best_path(tmp_path / name).read_bytes() for name in ("whole", "killed"))
     assert len(set(best)) == 1
-
-
-def test_the_average_misses_no_step_and_counts_them_from_the_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moved: list[tuple[int, int]] = []
-
-    def note(averaged: Any, classifier: Any, decay: float, step: int, missed: int) -> None:
-        moved.append((step, missed))
-
-    monkeypatch.setattr(loop, "update_average", note)
-    result = run_it(tmp_path, epochs=3)
-    steps = checkpoint._load(last_path(tmp_path))[1]["at"]["steps"]
-    assert sum(missed for _, missed in moved) == steps
-    ends = [step for step, _ in moved]
-    assert ends == list(np.cumsum([missed for _, missed in moved]) - 1)
-    assert {steps // 3 * epoch - 1 for epoch in (1, 2, 3)} <= set(ends)
-    assert len(result.rows) == 3
 
 
 def test_slow_saving_is_done_seldom_and_always_at_the_end(

@@ -1,10 +1,9 @@
 """Where a training stands, kept so that a kill at any moment loses no bit and seldom a minute.
 
-One safetensors file: weights, their moving average, those of the best epoch and the optimiser's
-tensors, with everything else as JSON in its header. It is written beside the old one, flushed to
-the disk and renamed over it, so that there is a whole one at every moment. No pickle. Random draws
-need no place in it, since each follows from (seed, epoch, step). This module does not know how a
-step is made.
+One safetensors file: weights, those of the best epoch and the optimiser's tensors, with everything
+else as JSON in its header. It is written beside the old one, flushed to the disk and renamed over
+it, so that there is a whole one at every moment. No pickle. Random draws need no place in it, since
+each follows from (seed, epoch, step). This module does not know how a step is made.
 """
 
 from __future__ import annotations
@@ -86,19 +85,18 @@ class Position:
 class State:
     """Everything that a step changes; `key` tells which plan, task and images it belongs to.
 
-    `best` holds the averaged weights of the best epoch so far, by name; at first there are none.
+    `best` holds the weights of the best epoch so far, by name; at first there are none.
     """
 
     classifier: nn.Module
-    averaged: nn.Module
     optimiser: Optimiser
     key: str
     at: Position = field(default_factory=Position)
     best: dict[str, Tensor] = field(default_factory=dict)
 
     def keep_best(self) -> None:
-        """The averaged weights as they are now are the best so far."""
-        self.best = {k: v.detach().clone() for k, v in self.averaged.state_dict().items()}
+        """The weights as they are now are the best so far."""
+        self.best = {k: v.detach().clone() for k, v in self.classifier.state_dict().items()}
 
 
 def last_path(run: Path) -> Path:
@@ -114,7 +112,6 @@ def best_path(run: Path) -> Path:
 def save_state(state: State, run: Path) -> None:
     """Replace `checkpoints/last.safetensors`; raises `TrainingError`, and the old one stays."""
     tensors = {f"classifier.{k}": v for k, v in state.classifier.state_dict().items()}
-    tensors |= {f"averaged.{k}": v for k, v in state.averaged.state_dict().items()}
     tensors |= {f"optimiser.{k}": v for k, v in state.optimiser.memory.items()}
     tensors |= {f"best.{k}": v for k, v in state.best.items()}
     _save(last_path(run), tensors, {"key": state.key, "at": asdict(state.at)})
@@ -135,7 +132,6 @@ def load_state(state: State, run: Path) -> bool:
         raise TrainingError(rule, remedy="Start a new run.")
     try:
         state.classifier.load_state_dict(_part(tensors, "classifier."))
-        state.averaged.load_state_dict(_part(tensors, "averaged."))
         _load_memory(state.optimiser.memory, _part(tensors, "optimiser."))
         state.best = _part(tensors, "best.")
         state.at = _position(facts["at"])

@@ -86,9 +86,6 @@ class Plan(BaseModel):
     gradient_clip: float = Field(
         1.0, ge=0.0, description="largest norm of the whole gradient; 0 is off"
     )
-    moving_average: float = Field(
-        0.99, ge=0.0, lt=1.0, description="decay of the weights' moving average; 0 is off"
-    )
 
     batch_size: int = Field(32, ge=1, le=65536, description="images a step, about")
     epochs: int = Field(30, ge=1, le=100_000, description="at most this often over the images")

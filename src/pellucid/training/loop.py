@@ -11,11 +11,9 @@ where images come from, which network it trains, or how predictions are judged a
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +57,7 @@ from pellucid.training.device import (
 from pellucid.training.distillation import build_distance
 from pellucid.training.hyperparameters import Plan
 from pellucid.training.loss import Loss, build_loss, count_classes
-from pellucid.training.optimiser import AVERAGE_EVERY, Optimiser, clip_factor, update_average
+from pellucid.training.optimiser import Optimiser, clip_factor
 from pellucid.training.rules import steps_per_epoch
 from pellucid.training.schedule import epochs_planned, is_out_of_time, learning_rate
 from pellucid.training.stopping import Interruption, best_epoch, is_exhausted
@@ -118,7 +116,7 @@ def train(
     distance_of = build_distance(teacher, plan, device)
     state = _start(classifier, plan, data, run, resume, device)
     at, clock = state.at, _Clock(listener.clock, state.at.elapsed)
-    with Interruption() as interruption, own_randomness(device), _small_maps_fast(state):
+    with Interruption() as interruption, own_randomness(device), as_matrix_products(classifier):
         while not at.stopped_because:
             classifier.train()
             steps, began = steps_per_epoch(len(data.train), plan.batch_size), clock()
@@ -138,8 +136,6 @@ def train(
                 norm = state.optimiser.gradient_norm() if plan.gradient_clip else 0.0
                 _check_finite("gradient", norm, at, plan)
                 state.optimiser.step(at.rate, at.steps, clip_factor(norm, plan))
-                if (at.steps + 1) % AVERAGE_EVERY == 0:
-                    _average(state, plan, min(AVERAGE_EVERY, at.step + 1), at.steps)
 
                 at.count(loss.item() * len(codes), len(codes), clock() - began)
                 listener.step(at.step, steps, at.images / max(at.seconds, 1e-9))
@@ -149,7 +145,6 @@ def train(
                 if interruption.asked:
                     raise KeyboardInterrupt
                 began = clock()
-            _average(state, plan, min(at.steps % AVERAGE_EVERY, at.step), at.steps - 1)
             row = _validate(state, plan, data, loss_of, score, clock)
             _turn_epoch(state, row, plan, was_cut=at.step < steps)
             if at.stopped_because or interruption.asked or clock.is_time_to_save(0.0):
@@ -185,12 +180,6 @@ class _Clock:
         self._saving_took = self._saved - began
 
 
-@contextmanager
-def _small_maps_fast(state: State) -> Iterator[None]:
-    with as_matrix_products(state.classifier), as_matrix_products(state.averaged):
-        yield
-
-
 def _ahead(device: torch.device, transform: Callable[[Any], Any] | None) -> int:
     """How many batches a thread makes before their turn.
 
@@ -198,12 +187,6 @@ def _ahead(device: torch.device, transform: Callable[[Any], Any] | None) -> int:
     wait; and none for a user's transform, which draws from torch's one random state.
     """
     return 2 if device.type == "cuda" and transform is None else 0
-
-
-def _average(state: State, plan: Plan, missed: int, step: int) -> None:
-    """Bring the moving average up to date when it has missed steps, `step` the last of them."""
-    if missed:
-        update_average(state.averaged, state.classifier, plan.moving_average, step, missed)
 
 
 def _start(
@@ -215,8 +198,7 @@ def _start(
     device: torch.device,
 ) -> State:
     place(classifier, plan, device)
-    averaged = copy.deepcopy(classifier).eval()
-    state = State(classifier, averaged, Optimiser(classifier, plan), data_key(plan, data))
+    state = State(classifier, Optimiser(classifier, plan), data_key(plan, data))
     if not (resume and load_state(state, run)):
         forget(run)
         return state
@@ -252,13 +234,14 @@ def _validate(
     score: Score,
     clock: _Clock,
 ) -> EpochRow:
-    """Judge the averaged weights on the validation images, as they are, without augmentation."""
-    began, at, device = clock(), state.at, next(state.averaged.parameters()).device
+    """Judge the network on the validation images, as they are, without augmentation."""
+    began, at, device = clock(), state.at, next(state.classifier.parameters()).device
+    state.classifier.eval()
     blocks = []
     for start in range(0, len(data.validation), 2 * plan.batch_size):
         images, _ = gather(data, data.validation[start : start + 2 * plan.batch_size], device)
         with precision(plan, device):
-            blocks.append(state.averaged(normalise(images, plan)).float())
+            blocks.append(state.classifier(normalise(images, plan)).float())
     logits, codes = torch.cat(blocks), data.codes[data.validation]
     loss = float(loss_of(logits, torch.from_numpy(codes).to(device)))
     metric = score(codes, logits.cpu().numpy())

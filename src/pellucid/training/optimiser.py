@@ -1,4 +1,4 @@
-"""What turns gradients into steps, and the moving average of the weights.
+"""What turns gradients into steps.
 
 Each rule is one of torch's fused kernels, the ones behind `torch.optim.AdamW(fused=True)`: one pass
 over the weights where single operations need ten. They are called directly, since to make a
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from pellucid.training.hyperparameters import Plan
 
-AVERAGE_EVERY = 4  # steps: an update of the average costs about as much as a step of the optimiser
 _SQUARE_DECAY, _EPSILON = 0.999, 1e-8  # Kingma and Ba's; nobody tunes them
 _DEPTHS = 6  # steps of the rate from the first layer to the head: each is a call of the kernel
 
@@ -137,26 +136,3 @@ def clip_factor(norm: float, plan: Plan) -> float:
     Source: Pascanu et al. 2013; the small number is that of `torch.nn.utils.clip_grad_norm_`.
     """
     return max(1.0, (norm + 1e-6) / plan.gradient_clip) if plan.gradient_clip else 1.0
-
-
-@torch.no_grad()
-def update_average(
-    averaged: nn.Module, classifier: nn.Module, decay: float, step: int, missed: int = 1
-) -> None:
-    """Move the average: a ← dᵏ · a + (1 - dᵏ) · w, with d = min(decay, (1 + step) / (10 + step)).
-
-    k = `missed` is the number of steps since the last time. The second term lets the average forget
-    the random start; step counts from 0. Buffers that are numbers (running means) are averaged
-    likewise, counters copied. Decay 0 copies everything.
-    Source: Polyak and Juditsky 1992; the rising decay is TensorFlow's.
-    """
-    share = 1.0 - min(decay, (1.0 + step) / (10.0 + step)) ** missed
-    for mean, value in zip(_tensors(averaged), _tensors(classifier), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, share)
-        else:
-            mean.copy_(value)
-
-
-def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(), *module.buffers()]

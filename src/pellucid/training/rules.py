@@ -17,7 +17,6 @@ from pellucid.training.hyperparameters import Plan
 IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 # A guess, not measured: patience or a budget usually ends the training earlier.
 STEPS_WANTED = 3000
-SMALL_DATASET = 500
 ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # read off a few runs, see docs/log.md
 FULL_STRENGTH_EPOCHS, LEAST_STRENGTH = 30, 0.25  # the least is for the next hospital's pictures
 MOST_MEMBERS = 5
@@ -92,12 +91,6 @@ def _small_stem(_: Fingerprint, chosen: Chosen) -> tuple[bool | None, str]:
     if chosen["weights"] and chosen["image_size"] >= TINY:
         return False, "pretrained weights belong to the standard stem"
     return None, Plan.model_fields["small_stem"].description or ""
-
-
-def _batch_size(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
-    if fingerprint.n_train < SMALL_DATASET:
-        return 16, f"only {fingerprint.n_train} training images: more steps an epoch"
-    return 32, f"{fingerprint.n_train:,} training images"
 
 
 def _augmentation(fingerprint: Fingerprint, _: Chosen) -> tuple[str, str]:
@@ -196,23 +189,12 @@ def _patience(_: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     return max(8, round(0.3 * chosen["epochs"])), "about a third of the epochs"
 
 
-def _warmup_epochs(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
-    return min(1.0, 0.1 * chosen["epochs"]), "one epoch, or a tenth of a short training"
-
-
-def _moving_average(fingerprint: Fingerprint, chosen: Chosen) -> tuple[float, str]:
-    steps = steps_per_epoch(fingerprint.n_train, chosen["batch_size"])
-    horizon = min(1000, max(10, steps // 2))
-    return round(1.0 - 1.0 / horizon, 4), f"averages over about {horizon} steps"
-
-
 RULES: dict[str, Rule] = {
     "image_size": _image_size,
     "channels": _channels,
     "weights": _weights,
     "network": _network,
     "small_stem": _small_stem,
-    "batch_size": _batch_size,
     "augmentation": _augmentation,
     "class_weights": _class_weights,
     "candidates": _candidates,
@@ -223,8 +205,6 @@ RULES: dict[str, Rule] = {
     "epochs": _epochs,
     "augmentation_strength": _augmentation_strength,
     "patience": _patience,
-    "warmup_epochs": _warmup_epochs,
-    "moving_average": _moving_average,
 }
 
 
