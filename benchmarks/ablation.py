@@ -100,9 +100,9 @@ def trained(case: Case, out: Path) -> Any:
     run.save_index(dataset.table)
     prepared = decode(dataset, (plan, build_member(plan, dataset.task)), wish, quiet)
     prepared = race(run, prepared, wish, quiet)
-    classifier = fit(run, prepared, wish, quiet)
-    calibrate(run, prepared, classifier, quiet)
-    predict_splits(run, prepared, classifier, quiet)
+    classifier, unseen = fit(run, prepared, wish, quiet)
+    unseen = calibrate(run, prepared, classifier, unseen, quiet)
+    predict_splits(run, prepared, classifier, unseen, quiet)
     save_bundle(run.bundle_path, as_bundle(prepared, classifier))
     run.add_facts(task=dataset.task.model_dump(mode="json"))
     return run

@@ -210,6 +210,9 @@ def test_the_distance_is_the_mean_squared_difference_of_logits():
     assert build_distance(None, plan, torch.device("cpu"))(logits, x) == 0.0
 
 
+SEEDS = {"ensemble_of": "seeds"}  # those of folds have tests of their own
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = draw_folder(tmp_path_factory.mktemp("images"))
@@ -221,7 +224,7 @@ def train(dataset, out, **settings):
     return pipeline.train(
         dataset,
         out,
-        settings={**QUICK, "calibration": "none", **settings},
+        settings={**QUICK, "calibration": "none", **SEEDS, **settings},
         progress=progress,
         **NETWORK_ALONE,
     )
@@ -268,7 +271,7 @@ def test_an_ensemble_interrupted_goes_on(tmp_path, dataset, monkeypatch):
     run = pipeline.train(
         dataset,
         tmp_path / "run",
-        settings={**QUICK, "calibration": "none", "members": 3},
+        settings={**QUICK, "calibration": "none", **SEEDS, "members": 3},
         resume=True,
         progress=Progress(quiet=True),
         **NETWORK_ALONE,

@@ -120,26 +120,6 @@ def test_the_policy_follows_a_modality_that_leaves_no_choice() -> None:
     assert planned("augmentation", name="chest", modality="DX") == "chest_xray"
 
 
-@pytest.mark.parametrize(
-    ("images", "weights"),
-    [
-        ((30, 70), "none"),
-        ((19, 81), "balanced"),
-        ((25, 25, 25, 25), "none"),
-        ((9, 31, 30, 30), "balanced"),
-        ((0, 10), "balanced"),
-    ],
-)
-def test_rare_classes_get_weights(images: tuple[int, ...], weights: str) -> None:
-    assert planned("class_weights", class_counts={"label": counts(*images)}) == weights
-
-
-def test_one_rare_target_is_enough() -> None:
-    assert (
-        planned("class_weights", class_counts={"a": counts(5, 5), "b": counts(99, 1)}) == "balanced"
-    )
-
-
 def test_rates_follow_optimiser_and_network() -> None:
     assert planned("learning_rate") == 1e-3
     assert planned("learning_rate", {"network": "vgg11"}) == 1e-4
@@ -152,7 +132,9 @@ def test_rates_follow_optimiser_and_network() -> None:
     assert planned("learning_rate", {"network": "plain"}) == 1e-3
 
 
-def test_small_data_means_more_epochs_within_bounds() -> None:
+def test_small_data_means_more_steps_and_a_bounded_number_of_epochs() -> None:
+    assert planned("batch_size", n_train=100) == 16
+    assert planned("batch_size", n_train=5000) == 32
     assert planned("epochs", n_train=50) == 100
     assert planned("epochs", n_train=10**6) == 10
     assert 20 <= planned("epochs", n_train=3200) <= 40
@@ -336,6 +318,19 @@ def test_without_a_budget_one_network_is_trained() -> None:
     assert planned("members") == 1
     assert planned("candidates") == 1
     assert planned("members", {"members": 4}) == 4
+
+
+def test_five_networks_share_out_train_and_validation() -> None:
+    many = {"fewest_patients": 30}
+    assert planned("ensemble_of", {"members": 5}, **many) == "folds"
+    assert planned("ensemble_of", {"members": 4}, **many) == "seeds"
+    assert planned("ensemble_of", {"members": 5, "distil": True}, **many) == "seeds"
+    assert planned("ensemble_of", {"members": 5}, validation_given=True, **many) == "seeds"
+    assert planned("ensemble_of", {"members": 5}, fewest_patients=9) == "seeds"
+    assert planned("ensemble_of", {"members": 5}, fewest_patients=10) == "folds"
+    assert planned("members", {"ensemble_of": "folds"}) == 5
+    with pytest.raises(PlanError, match=r"distil=true.*ensemble_of=seeds"):
+        build_plan(fingerprint(), {"ensemble_of": "folds", "members": 3, "distil": True})
 
 
 def test_pretrained_weights_are_preferred_where_they_lie_here() -> None:

@@ -11,6 +11,7 @@ foundations of cost-sensitive learning" (weights as another prevalence).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,32 +19,33 @@ import numpy.typing as npt
 
 from pellucid.evaluation.judged import Judged
 from pellucid.evaluation.probabilities.scaling import Method, Scaling, fit_scaling
+from pellucid.folding import Unseen
 from pellucid.network.classifier import Classifier, head_name, scale_logits
 from pellucid.outputs import probabilities_from_logits
-from pellucid.prediction import predict_logits
 from pellucid.preparation import Prepared
 from pellucid.progress import Progress
 from pellucid.run import Run
-from pellucid.run_predictions import in_blocks
-from pellucid.task import Target
+from pellucid.task import Target, Task
 from pellucid.training.loss import balanced_weights, count_classes
 
 
-def calibrate(run: Run, prepared: Prepared, classifier: Classifier, progress: Progress) -> None:
-    """Fit a scaling of each target on the validation images, and fold it into the head.
+def calibrate(
+    run: Run, prepared: Prepared, classifier: Classifier, unseen: Unseen, progress: Progress
+) -> Unseen:
+    """Fit a scaling of each target on `unseen`, fold it into the head, and return it scaled.
 
     `run.json` gets what was done, or why nothing was. The images that choose the epoch choose the
-    scaling too, so that it is a little too sure.
+    scaling too, so that it is a little too sure; those out of fold were judged by one network, and
+    the mean of several is a little surer than each.
     """
-    task, rows = prepared.dataset.task, prepared.rows("validation")
+    task, rows, logits = prepared.dataset.task, unseen.rows, unseen.logits.copy()
     done: dict[str, dict[str, Any]] = {}
     if prepared.plan.calibration == "validation" and len(rows):
         weights = _weights(prepared)
         for target in task.targets:
-            log_weights = np.log(weights.get(target.name, np.ones(len(target.classes))))
-            if log_weights.any():
-                scale_logits(classifier.heads[head_name(target.name)], 1.0, (-log_weights).tolist())
-        logits = in_blocks(predict_logits, prepared, classifier, rows)
+            if target.name in weights:
+                line = 1.0, tuple((-np.log(weights[target.name])).tolist())
+                _scale(classifier, logits, target, task, line)
         codes, table = prepared.dataset.codes()[rows], prepared.dataset.table.iloc[rows]
         for number, target in enumerate(task.targets):
             known = codes[:, number] >= 0
@@ -51,8 +53,7 @@ def calibrate(run: Run, prepared: Prepared, classifier: Classifier, progress: Pr
             judged = Judged(target, "validation", own[known], codes[known, number], table[known])
             scaling, reason = _fit(judged, target)
             if scaling is not None:
-                line = _line(scaling, target)
-                scale_logits(classifier.heads[head_name(target.name)], *line)
+                _scale(classifier, logits, target, task, _line(scaling, target))
                 progress.say(f"Calibrated on validation: {describe(scaling)}")
                 done[target.name] = {"method": scaling.method, **scaling.parameters}
             else:
@@ -60,6 +61,21 @@ def calibrate(run: Run, prepared: Prepared, classifier: Classifier, progress: Pr
             if target.name in weights:
                 done[target.name]["weights_taken_back"] = True
     run.add_facts(training={**run.facts.get("training", {}), "calibration": done})
+    return replace(unseen, logits=logits)
+
+
+def _scale(
+    classifier: Classifier,
+    logits: npt.NDArray[np.float32],
+    target: Target,
+    task: Task,
+    line: tuple[float, tuple[float, ...]],
+) -> None:
+    """Let the head of a target say slope · z + intercepts, and what it has said already too."""
+    slope, intercepts = line
+    scale_logits(classifier.heads[head_name(target.name)], slope, intercepts)
+    part = task.slices()[target.name]
+    logits[:, part] = slope * logits[:, part] + np.array(intercepts)
 
 
 def _weights(prepared: Prepared) -> dict[str, npt.NDArray[np.float64]]:

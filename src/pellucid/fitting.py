@@ -6,6 +6,7 @@ Knows what of it a run keeps and what a person is told meanwhile; how weights ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,11 +20,14 @@ from pellucid.data.cache import data_digest
 from pellucid.evaluation.decisions.threshold_costs import threshold_costs
 from pellucid.evaluation.measures.metrics import validation_auroc
 from pellucid.evaluation.predictions import read_predictions
+from pellucid.folding import Part, Unseen, parts_of
 from pellucid.network.classifier import Classifier, join
 from pellucid.network.summary import network_formula, summarise, summary_text
+from pellucid.prediction import predict_logits
 from pellucid.preparation import Prepared, Request, build_member
 from pellucid.progress import Progress, duration
 from pellucid.run import Run
+from pellucid.run_predictions import in_blocks
 from pellucid.storage import write_text
 from pellucid.task import Task
 from pellucid.training import loop
@@ -34,35 +38,37 @@ from pellucid.training.plan import Plan
 from pellucid.training.preview import save_augmentations
 
 
-def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Classifier:
+def fit(
+    run: Run, prepared: Prepared, wish: Request, progress: Progress
+) -> tuple[Classifier, Unseen]:
     """Show the network, train it, and return it with the weights of the best epoch.
 
     Of an ensemble each member is trained so, and the classifier is their mean, or one more network
-    that has learned to answer as they do.
+    that has learned to answer as they do. What is said of images that were not learned from comes
+    with it: of an ensemble of folds by the member whose fold it was, else by the classifier.
     """
     plan, task = prepared.plan, prepared.dataset.task
     _show(run, prepared, progress)
-    data = loop.TrainingData(
-        task=task,
-        pixels=prepared.cache.pixels,
-        codes=prepared.dataset.codes(),
-        train=prepared.rows("train"),
-        validation=prepared.rows("validation"),
+    parts, codes, pixels = (
+        parts_of(prepared, progress),
+        prepared.dataset.codes(),
+        prepared.cache.pixels,
     )
-    save_augmentations(data.pixels[data.train[0]], plan, run.augmentations_path, wish.transform)
+    save_augmentations(pixels[parts[0].learned[0]], plan, run.augmentations_path, wish.transform)
     members: list[Classifier] = []
     results: list[loop.TrainingResult] = []
-    for number in range(1, n_networks(plan) + 1):
+    for number, part in enumerate(parts, 1):
         own = member_plan(plan, number, sum(result.seconds for result in results))
         network = prepared.classifier if number == 1 else build_member(own, task)
         teacher = join(members) if number > plan.members else None
         if n_networks(plan) > 1:
             of_what = f" of {plan.members}" if teacher is None else ": learns from their mean"
-            progress.say(f"Network {number}{of_what}")
+            without = f", without fold {number}" if plan.ensemble_of == "folds" else ""
+            progress.say(f"Network {number}{of_what}{without}")
         result = loop.train(
             network,
             own,
-            data,
+            loop.TrainingData(task, pixels, codes, part.learned, part.unseen),
             run.member(number) if n_networks(plan) > 1 else run.folder,
             score=lambda codes, logits: validation_auroc(codes, logits, task),
             resume=wish.resume,
@@ -83,10 +89,24 @@ def fit(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Clas
         "seconds": round(sum(result.seconds for result in results), 1),
         "device": str(choose_device(plan)),
         "members": plan.members,
+        "ensemble_of": plan.ensemble_of,
         "distilled": plan.distil,
     }
     run.add_facts(training=training)
-    return members[-1] if plan.distil else join(members)
+    classifier = members[-1] if plan.distil else join(members)
+    networks = members if plan.ensemble_of == "folds" else [classifier]
+    return classifier, _ask_unseen(prepared, networks, parts)
+
+
+def _ask_unseen(
+    prepared: Prepared, networks: Sequence[Classifier], parts: Sequence[Part]
+) -> Unseen:
+    """What each network says of the images of its part that it has not learned from."""
+    pairs = list(zip(networks, parts, strict=False))
+    rows = np.concatenate([part.unseen for _, part in pairs])
+    said = [in_blocks(predict_logits, prepared, one, part.unseen) for one, part in pairs]
+    order = np.argsort(rows, kind="stable")
+    return Unseen(rows[order], np.concatenate(said)[order])
 
 
 def _show(run: Run, prepared: Prepared, progress: Progress) -> None:

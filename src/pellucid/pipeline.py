@@ -175,9 +175,9 @@ def train(
     else:
         prepared = prepare(run, dataset, wish, progress)
     prepared = race(run, prepared, wish, progress)
-    classifier = fit(run, prepared, wish, progress)
-    calibrate(run, prepared, classifier, progress)
-    predict_splits(run, prepared, classifier, progress)
+    classifier, unseen = fit(run, prepared, wish, progress)
+    unseen = calibrate(run, prepared, classifier, unseen, progress)
+    predict_splits(run, prepared, classifier, unseen, progress)
     keep_features(run, prepared, classifier)
     if wish.robustness:
         predict_corrupted(run, prepared, classifier, progress)

@@ -20,7 +20,7 @@ from pellucid.auditing.findings import Audit
 from pellucid.data.cache import PixelCache, build_cache, check_readable
 from pellucid.data.index import Dataset
 from pellucid.data.split import assign_splits, split_digest
-from pellucid.errors import CheckFailed, UsageError
+from pellucid.errors import CheckFailed, PlanError, UsageError
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.classifier import Classifier, NetworkSpec, build_classifier
 from pellucid.progress import Progress
@@ -246,6 +246,9 @@ def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
 
 def build_member(plan: Plan, task: Task) -> Classifier:
     """A network before training; refuses what cannot be trained before anything is decoded."""
+    if plan.ensemble_of == "folds" and plan.members == 1:
+        rule = "An ensemble of folds has a network for each of two folds or more"
+        raise PlanError(rule, "members=1", "Set members=5, or ensemble_of=seeds.")
     for target in task.targets:
         choose_pairing(plan.output, target)
     spec = NetworkSpec(**plan.network_spec())

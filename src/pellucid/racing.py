@@ -20,11 +20,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pellucid.auditing.copies import find_copies
-from pellucid.data.folds import folds_by_patient
-from pellucid.data.linking import link_rows
 from pellucid.errors import Diverged, PlanError
 from pellucid.evaluation.measures.metrics import validation_auroc
+from pellucid.folding import copies_of, deal_rows, fewest_patients
 from pellucid.prediction import predict_logits
 from pellucid.preparation import Prepared, Request, build_member, decode, given_settings
 from pellucid.progress import Progress
@@ -188,7 +186,9 @@ class _Race:
         elif len(self.contenders) == 1:
             why_not = "the other plans cannot be tried in the time"
         else:
-            n_folds = min(MOST_FOLDS, self._fewest_patients())
+            rows = self.prepared.rows("train")
+            fewest = fewest_patients(self.prepared, rows, self._linked)
+            n_folds = min(MOST_FOLDS, fewest)
             if n_folds < FEWEST_FOLDS:
                 why_not = "a class has too few patients for folds"
         decided: Row = {"left_out": left_out, "folds": n_folds}
@@ -273,7 +273,7 @@ class _Race:
 
     def _train(self, candidate: Candidate, fold: int) -> Row:
         """Train without a fold, and judge there; a training that fails has no AUROC."""
-        alone: dict[str, Any] = {"members": 1, "distil": False}
+        alone: dict[str, Any] = {"members": 1, "ensemble_of": "seeds", "distil": False}
         if self.record.seconds_each is not None:
             alone["budget_seconds"] = self.record.seconds_each
         plan, _ = self.plan_of(candidate, **alone)
@@ -317,33 +317,17 @@ class _Race:
             "n_images": int(held.sum()),
         }
 
-    def _fewest_patients(self) -> int:
-        """Of the training images, the units of patients that the rarest class of a target has."""
-        table, rows = self.prepared.dataset.table, self.prepared.rows("train")
-        units = link_rows(table.iloc[rows], self._linked[rows])[0]
-        codes = self.prepared.dataset.codes()[rows]
-        counts = [
-            len(np.unique(units[codes[:, number] == code]))
-            for number, target in enumerate(self.prepared.dataset.task.targets)
-            for code in range(len(target.classes))
-            if (codes[:, number] == code).any()
-        ]
-        return min(counts)
-
-    def _deal(self, n_folds: int) -> npt.NDArray[np.int64]:
-        """The fold of every row, -1 outside train; patients and copies of a picture together."""
-        table, rows = self.prepared.dataset.table, self.prepared.rows("train")
-        within = replace(self.prepared.dataset, table=table.iloc[rows])
-        folds = np.full(len(table), -1, dtype=np.int64)
-        seed, linked = self.prepared.plan.seed, self._linked[rows]
-        folds[rows] = folds_by_patient(within, n_folds, seed, linked=linked)
-        return folds
-
     @cached_property
     def _linked(self) -> npt.NDArray[np.int64]:
         """Which rows show the same picture."""
-        count = self.progress.counter("Comparing pictures")
-        return find_copies(self.prepared.cache, count).groups(len(self.prepared.dataset.table))
+        return copies_of(self.prepared, self.progress)
+
+    def _deal(self, n_folds: int) -> npt.NDArray[np.int64]:
+        """The fold of every row, -1 outside train."""
+        rows = self.prepared.rows("train")
+        folds = np.full(len(self.prepared.dataset.table), -1, dtype=np.int64)
+        folds[rows] = deal_rows(self.prepared, rows, n_folds, self._linked)
+        return folds
 
 
 def _aurocs(candidate: Candidate) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 from pellucid.classical.baseline import fit_baseline
 from pellucid.errors import DataError
 from pellucid.evaluation.predictions import build_predictions, save_predictions
+from pellucid.folding import Unseen
 from pellucid.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from pellucid.network.classifier import Classifier
 from pellucid.prediction import images_at_once, predict_logits, predict_pooled
@@ -35,10 +36,16 @@ Floats = npt.NDArray[np.float32]
 
 
 def predict_splits(
-    run: Run, prepared: Prepared, classifier: Classifier, progress: Progress
+    run: Run, prepared: Prepared, classifier: Classifier, unseen: Unseen, progress: Progress
 ) -> None:
-    """Write `predictions/<split>.csv` for every split that is judged."""
-    for split in JUDGED:
+    """Write `predictions/<split>.csv` for every split that is judged.
+
+    Those of validation are `unseen`: of an ensemble of folds all images of train too, out of fold.
+    """
+    if len(unseen.rows):
+        table = _tabulate(prepared, unseen.rows, "validation", unseen.logits)
+        save_predictions(table, run.predictions_path("validation"))
+    for split in TESTS:
         rows = prepared.rows(split)
         if not len(rows):
             continue

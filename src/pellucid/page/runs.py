@@ -49,9 +49,14 @@ def mistakes(place: Path, target: str, truth: str, called: str) -> list[dict[str
 
 
 def image_of(place: Path, number: int) -> bytes:
-    """An image of the run's validation part as a small PNG; raises `UsageError`, `ReadError`."""
+    """An image that a mistake may be of, as a small PNG; raises `UsageError`, `ReadError`.
+
+    Of an ensemble of folds those are the images of train too, predicted out of fold; never of test.
+    """
     index = _index(place, _version(place))
-    if not 0 <= number < len(index) or index["split"].iloc[number] != SPLIT:
+    learned = Run(place).facts.get("training", {}).get("ensemble_of") == "folds"
+    shown = (SPLIT, "train") if learned else (SPLIT,)
+    if not 0 <= number < len(index) or index["split"].iloc[number] not in shown:
         raise UsageError("An image of the run is named by its number in validation", str(number))
     row = index.iloc[number]
     try:

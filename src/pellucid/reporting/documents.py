@@ -70,6 +70,12 @@ class RunDocuments:
         return self.history is not None or bool(self.plan)
 
     @property
+    def n_folds(self) -> int:
+        """Into how many folds train and validation were shared out; 0 where they were not."""
+        training = self.facts.get("training") or {}
+        return int(training["members"]) if training.get("ensemble_of") == "folds" else 0
+
+    @property
     def patients_known(self) -> bool:
         """Whether images are known to be of one patient; the dataset knows better than a block."""
         if "patients_known" in self.dataset:

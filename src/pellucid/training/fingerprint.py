@@ -66,7 +66,9 @@ class Fingerprint(_Facts):
     """What the rules know of a dataset and of the machine.
 
     `n_train` is the (expected) number of training images, `class_counts` the images of each class,
-    a target; `name` the dataset's, which may tell the anatomy ("phantom:oct").
+    a target, `fewest_patients` the patients outside the test that the rarest class of a target has;
+    `validation_given` tells whether the data come with a validation split; `name` is the dataset's,
+    which may tell the anatomy ("phantom:oct").
     """
 
     name: str = ""
@@ -76,6 +78,8 @@ class Fingerprint(_Facts):
     patients_known: bool = True
     images_a_patient: tuple[float, int] = Field((1.0, 1), description="median and most")
     class_counts: dict[str, dict[str, int]]
+    fewest_patients: int = Field(0, ge=0)
+    validation_given: bool = False
     pictures: Pictures
     machine: Machine = Machine()
 

@@ -65,6 +65,9 @@ class Plan(BaseModel):
     members: int = Field(
         1, ge=1, le=MEMBERS_BOUND, description="networks of the ensemble; their logits are averaged"
     )
+    ensemble_of: Literal["seeds", "folds"] = Field(
+        "seeds", description="folds: each network learns from train and validation but one fold"
+    )
     distil: bool = Field(
         False, description="one more network learns to answer as the ensemble, and is kept alone"
     )
@@ -151,6 +154,9 @@ class Plan(BaseModel):
         parse_window(self.window)
         if self.blocks and self.network != "plain":
             raise PlanError("blocks belong to the network plain only", f"network={self.network}")
+        if self.ensemble_of == "folds" and self.distil:
+            rule = "An ensemble of folds leaves no image to choose a distilled network's epoch by"
+            raise PlanError(rule, "distil=true", "Set ensemble_of=seeds.")
         if self.nesterov and self.optimiser == "sgd" and self.momentum == 0.0:
             remedy = "Set nesterov=false too."
             raise PlanError("nesterov needs a momentum above 0", "momentum=0", remedy)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pellucid.data.index import Dataset
@@ -40,6 +41,8 @@ def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fin
         for target, codes in zip(dataset.task.targets, dataset.codes().T, strict=True)
     }
     each = table["patient_id"].value_counts()
+    split = table["split"] if "split" in table else pd.Series("train", index=table.index)
+    here = ~split.isin(["test", "external_test"]).to_numpy()
     return Fingerprint(
         name=dataset.name,
         n_images=len(table),
@@ -48,8 +51,20 @@ def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fin
         patients_known=dataset.patients_known,
         images_a_patient=(float(each.median()), int(each.max())),
         class_counts=counts,
+        fewest_patients=_fewest_patients(dataset, here),
+        validation_given=bool((split == "validation").any()),
         pictures=_look_at(table),
         machine=machine or measure_machine(),
+    )
+
+
+def _fewest_patients(dataset: Dataset, here: npt.NDArray[np.bool_]) -> int:
+    """Of these rows, the patients that the rarest class of a target has."""
+    patients = dataset.table["patient_id"].to_numpy(dtype=object)
+    return min(
+        len(pd.unique(patients[here & (codes == code)]))
+        for target, codes in zip(dataset.task.targets, dataset.codes().T, strict=True)
+        for code in range(len(target.classes))
     )
 
 

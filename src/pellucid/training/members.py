@@ -1,7 +1,8 @@
 """The plan of each network of an ensemble: its own seed, and its share of the time.
 
 Members differ by where their weights began and by every draw of batches and augmentation, so that
-their mistakes differ too. Knows plans alone; it does not know how members are trained or joined.
+their mistakes differ too; of an ensemble of folds, by their images as well. Knows plans alone; it
+does not know how members are trained or joined.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def member_plan(plan: Plan, number: int, spent: float = 0.0) -> Plan:
 
     `spent` are the seconds that those before it took: what one leaves goes to those after it.
     """
-    changes: dict[str, Any] = {"members": 1, "distil": False}
+    changes: dict[str, Any] = {"members": 1, "ensemble_of": "seeds", "distil": False}
     if number > 1:
         changes["seed"] = seed_for(plan.seed, number, 0, FOR_MEMBER)
     if plan.budget_seconds is not None:

@@ -17,9 +17,11 @@ from pellucid.training.hyperparameters import Plan
 IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 # A guess, not measured: patience or a budget usually ends the training earlier.
 STEPS_WANTED = 3000
+SMALL_DATASET = 500
 ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # read off a few runs, see docs/log.md
 FULL_STRENGTH_EPOCHS, LEAST_STRENGTH = 30, 0.25  # the least is for the next hospital's pictures
 MOST_MEMBERS = 5
+FEWEST_FOLDS, PATIENTS_A_FOLD = 5, 2  # with three, a network has too few images: docs/log.md
 RACES = ((20, 4), (10, 3))  # trainings that the budget allows, and candidates that then race
 TINY = 32  # pixels a side
 _HINTS = {
@@ -93,6 +95,12 @@ def _small_stem(_: Fingerprint, chosen: Chosen) -> tuple[bool | None, str]:
     return None, Plan.model_fields["small_stem"].description or ""
 
 
+def _batch_size(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
+    if fingerprint.n_train < SMALL_DATASET:
+        return 16, f"only {fingerprint.n_train} training images: more steps an epoch"
+    return 32, f"{fingerprint.n_train:,} training images"
+
+
 def _augmentation(fingerprint: Fingerprint, _: Chosen) -> tuple[str, str]:
     if fingerprint.pictures.modality == "OPT":
         return "retinal_oct", "the files' modality is OPT, ophthalmic tomography"
@@ -102,17 +110,6 @@ def _augmentation(fingerprint: Fingerprint, _: Chosen) -> tuple[str, str]:
             if word in hint:
                 return policy, f'the dataset\'s name holds "{word}"'
     return "generic", "the dataset's name does not tell the modality; nothing is mirrored"
-
-
-def _class_weights(fingerprint: Fingerprint, _: Chosen) -> tuple[str, str]:
-    rarest = 1.0
-    for counts in fingerprint.class_counts.values():
-        # Two fifths of an even share: 20 % of two classes, 10 % of four.
-        images = counts.values()
-        rarest = min(rarest, len(counts) * min(images) / max(sum(images), 1))
-    if rarest < 0.4:
-        return "balanced", f"the rarest class has {rarest:.0%} of an even share"
-    return "none", f"no class is rare (the rarest has {rarest:.0%} of an even share)"
 
 
 def _candidates(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
@@ -129,15 +126,30 @@ def _members(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     trainings = _affordable(fingerprint, chosen)
     if trainings is None and chosen["distil"]:
         return 3, "an ensemble is to be distilled"
+    if trainings is None and chosen["ensemble_of"] == "folds":
+        return MOST_MEMBERS, "as many as there are folds"
     if trainings is None:
         return 1, "without a budget one network is trained to its end"
     left = trainings - count_trainings(chosen["candidates"])
-    least = 2 if chosen["distil"] else 1
+    least = 2 if chosen["distil"] or chosen["ensemble_of"] == "folds" else 1
     members = max(least, min(MOST_MEMBERS, int(left) - chosen["distil"]))
     return members, (
         f"{fingerprint.machine.images_per_second:g} images/s were measured: "
         f"{_count(trainings)} trainings of enough steps fit the budget"
     )
+
+
+def _ensemble_of(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
+    members, patients = chosen["members"], fingerprint.fewest_patients
+    if members < FEWEST_FOLDS:
+        return "seeds", f"with fewer than {FEWEST_FOLDS} folds a network has too few images"
+    if chosen["distil"]:
+        return "seeds", "the network that learns from them is judged by images that none has seen"
+    if fingerprint.validation_given:
+        return "seeds", "the data come with a validation split, from which nobody learns"
+    if patients < PATIENTS_A_FOLD * members:
+        return "seeds", f"the rarest class has {patients} patients, too few for {members} folds"
+    return "folds", "each image teaches all networks but one, and helps to choose that one's epoch"
 
 
 def _affordable(fingerprint: Fingerprint, chosen: Chosen) -> float | None:
@@ -195,10 +207,11 @@ RULES: dict[str, Rule] = {
     "weights": _weights,
     "network": _network,
     "small_stem": _small_stem,
+    "batch_size": _batch_size,
     "augmentation": _augmentation,
-    "class_weights": _class_weights,
     "candidates": _candidates,
     "members": _members,
+    "ensemble_of": _ensemble_of,
     "learning_rate": _learning_rate,
     "first_layer_rate": _first_layer_rate,
     "weight_decay": _weight_decay,

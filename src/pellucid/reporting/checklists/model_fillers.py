@@ -93,10 +93,10 @@ def choice_of_model(documents: RunDocuments) -> Answer | None:
     if best.empty:
         return None
     row = best.iloc[-1]
+    judged_by = "the images of its fold" if documents.n_folds else "validation images"
     return met(
-        f"Epoch {int(row['epoch'])} of {len(table)}, which had the best {metric} on "
-        f"validation images ({decimal(float(row['validation_metric']))}); the test split chose "
-        "nothing."
+        f"Epoch {int(row['epoch'])} of {len(table)}, which had the best {metric} on {judged_by} "
+        f"({decimal(float(row['validation_metric']))}); the test split chose nothing."
         + (" So of each network; this is the first." if _is_ensemble(documents) else "")
         + _raced(documents)
     )
@@ -118,7 +118,8 @@ def ensemble(documents: RunDocuments) -> Answer | None:
     members = _members(documents)
     if members == 1 and not _is_distilled(documents):
         return met("One network; nothing was combined.")
-    made = f"{count(members, 'network')} of one architecture, each trained from its own seed"
+    how = "without one fold of the images" if documents.n_folds else "from its own seed"
+    made = f"{count(members, 'network')} of one architecture, each trained {how}"
     if _is_distilled(documents):
         return met(f"{made}; one more was trained to answer as their mean does, and is used alone.")
     return met(f"{made}; the mean of their logits is the answer.")

@@ -48,7 +48,12 @@ def partition(documents: RunDocuments) -> Answer | None:
     seed = documents.facts.get("seed")
     drawn = "" if seed is None else f" Seed {seed}."
     wish = plan_words(documents, ("fractions",))
-    return met(f"{capitalise(sizes)}.{drawn}{f' Wished {wish}.' if wish else ''}")
+    told = f"{capitalise(sizes)}.{drawn}{f' Wished {wish}.' if wish else ''}"
+    if documents.n_folds:
+        told += (
+            f" Train and validation together were dealt by patient into {documents.n_folds} folds."
+        )
+    return met(told)
 
 
 def disjointness(documents: RunDocuments) -> Answer | None:

@@ -48,6 +48,7 @@ class Judgement:
     n_images: int
     has_validation: bool
     validation_chose_epoch: bool
+    n_folds: int
     groups: list[ShownGroup]
     methods: list[Method]
     confusion: list[tuple[str, list[Cell]]]
@@ -71,6 +72,7 @@ def judge_target(documents: RunDocuments, target: str, number: int) -> Judgement
         n_images=int(block["n_images"]),
         has_validation=other is not None,
         validation_chose_epoch=documents.was_trained_here,
+        n_folds=documents.n_folds,
         groups=groups,
         methods=methods,
         confusion=confusion_rows(block),

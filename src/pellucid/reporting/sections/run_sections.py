@@ -89,9 +89,14 @@ def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: s
             f"learned to answer as they do{took}. The curves are that one's, of {epochs}."
         )
     else:
+        how = "each from its own seed"
+        if documents.n_folds:
+            how = (
+                "each without one fold of the training and validation images, which chose its epoch"
+            )
         text = (
-            f"{members} networks were trained{took}, each from its own seed; their logits are "
-            f"averaged. The curves are the first one's, of {epochs}."
+            f"{members} networks were trained{took}, {how}; their logits are averaged. "
+            f"The curves are the first one's, of {epochs}."
         )
     best = _best_epoch(history)
     if best is not None:
@@ -190,7 +195,15 @@ def methods(documents: RunDocuments) -> Iterator[str]:
             "table. Intervals say how much a figure could move with other patients of the same "
             "kind, not how it would move at another hospital or with another training run."
         )
-    if documents.was_trained_here:
+    if documents.n_folds:
+        yield (
+            f"Training and validation images were dealt by patient into {documents.n_folds} folds. "
+            "Each network learned from all of them but one, which decided its epoch. Figures on "
+            "validation are of all these images, each judged by the one network that had not "
+            "learned from it; calibration and operating points were chosen there, for the mean of "
+            "all. The test images decided nothing and were looked at once, for this report."
+        )
+    elif documents.was_trained_here:
         yield (
             "The training images decided the weights. The validation images decided which epoch "
             "was kept and any calibration or operating point said to be chosen on validation. "
