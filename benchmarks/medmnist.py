@@ -12,7 +12,8 @@ baselines finish their first epoch even when it takes longer, and begin none tha
 epochs there will be, and so how their rates fall, is reckoned from the first. A folder is
 dealt by patient, copies of a picture together, anew for every seed and alike for all contestants.
 
-Pellucid: no option but the budget.
+Pellucid: no option but the budget. Of a folder it is told which images are the test and deals the
+others itself, as it does for anybody without a split; an archive's val stays val.
 MedMNIST's recipe: its ResNet-18 for 28 px, batches of 128, Adam at 0.001, ten times less after a
 half and three quarters of 100 epochs, or of as many as the time allows; no augmentation.
 torchvision: its ResNet-18 from random weights at 64 px, RandomResizedCrop and a flip, SGD with
@@ -304,10 +305,11 @@ def _deal(source: Path, seed: int, options: argparse.Namespace, folder: Path) ->
     linked = find_copies(cache).groups(len(dataset.table))
     dataset, _ = assign_splits(dataset, seed=seed, linked=linked)
     table = dataset.table if dataset.patients_known else dataset.table.drop(columns="patient_id")
-    table.to_csv(folder / "manifest.csv", index=False)
+    ours = table.assign(split=table["split"].replace("validation", "train"))
+    ours.to_csv(folder / "manifest.csv", index=False)
     arrays = {}
-    for ours, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):
-        rows = np.flatnonzero((table["split"] == ours).to_numpy() & cache.readable)
+    for mine, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):
+        rows = np.flatnonzero((table["split"] == mine).to_numpy() & cache.readable)
         arrays[f"{theirs}_images"] = np.array(cache.pixels[rows, 0])
         arrays[f"{theirs}_labels"] = dataset.codes()[rows]
     np.savez(folder / f"{source.stem}.npz", **arrays)

@@ -40,6 +40,7 @@ def test_it_measures_patients_classes_and_pictures(tmp_path: Path) -> None:
     assert found.patients_known
     assert found.images_a_patient == (2.0, 3)
     assert found.class_counts == {"label": {"ill": 4, "well": 9}}
+    assert (found.fewest_patients, found.validation_given) == (2, False)
     assert found.machine == HERE
     pictures = found.pictures
     assert (pictures.median_height, pictures.median_width, pictures.side) == (40, 50, 50)
@@ -49,6 +50,16 @@ def test_it_measures_patients_classes_and_pictures(tmp_path: Path) -> None:
     assert pictures.std_grey == pytest.approx(250 / 255 / 12**0.5, abs=0.02)
     assert (pictures.channels, pictures.modality, pictures.duplicates) == (1, None, None)
     assert pictures.n_looked_at == 13
+
+
+def test_the_rarest_class_is_counted_by_patient_outside_a_given_test(tmp_path: Path) -> None:
+    for number in range(12):
+        label = "ill" if number % 3 == 0 else "well"
+        split = "test" if number < 6 else "val" if number == 6 else "train"
+        for picture in range(2):
+            save(tmp_path / split / label / f"p{number}_{picture}.png", np.full((9, 9), number))
+    found = measure_fingerprint(read_dataset(tmp_path, patient_pattern=PATTERN), HERE)
+    assert (found.fewest_patients, found.validation_given) == (2, True)
 
 
 def test_one_coloured_picture_makes_a_coloured_dataset_and_jpegs_noise_does_not(

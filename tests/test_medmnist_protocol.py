@@ -100,8 +100,12 @@ def test_a_folder_is_dealt_by_patient_for_everybody_alike(medmnist: Any, tmp_pat
     where = medmnist._deal(images, 0, options, tmp_path)
     table = pd.read_csv(where["manifest"])
     assert table.groupby("patient_id")["split"].nunique().max() == 1
+    assert set(table["split"]) == {"train", "test"}
     with np.load(where["archive"]) as arrays:
-        for ours, theirs in (("train", "train"), ("validation", "val"), ("test", "test")):
-            n = int((table["split"] == ours).sum())
-            assert arrays[f"{theirs}_images"].shape == (n, 224, 224)
-            assert arrays[f"{theirs}_labels"].shape == (n, 1)
+        n = {split: len(arrays[f"{split}_images"]) for split in ("train", "val", "test")}
+        assert n["train"] > n["val"] > 0
+        assert n["train"] + n["val"] == int((table["split"] == "train").sum())
+        assert n["test"] == int((table["split"] == "test").sum())
+        for split, count in n.items():
+            assert arrays[f"{split}_images"].shape == (count, 224, 224)
+            assert arrays[f"{split}_labels"].shape == (count, 1)
