@@ -135,7 +135,7 @@ def test_rates_follow_optimiser_and_network() -> None:
 def test_small_data_means_more_steps_and_a_bounded_number_of_epochs() -> None:
     assert planned("batch_size", n_train=100) == 16
     assert planned("batch_size", n_train=5000) == 32
-    assert planned("epochs", n_train=50) == 50
+    assert planned("epochs", n_train=50) == 100
     assert planned("epochs", n_train=10**6) == 10
     assert 20 <= planned("epochs", n_train=3200) <= 40
 

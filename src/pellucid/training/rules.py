@@ -17,7 +17,6 @@ from pellucid.training.hyperparameters import Plan
 IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 # A guess, not measured: patience or a budget usually ends the training earlier.
 STEPS_WANTED = 3000
-FEWEST_EPOCHS, MOST_EPOCHS = 10, 50  # 100 took twice the time for no gain: docs/log.md
 SMALL_DATASET = 500
 ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # read off a few runs, see docs/log.md
 FULL_STRENGTH_EPOCHS, LEAST_STRENGTH = 30, 0.25  # the least is for the next hospital's pictures
@@ -182,7 +181,7 @@ def _weight_decay(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
 
 def _epochs(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     steps = steps_per_epoch(fingerprint.n_train, chosen["batch_size"])
-    epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, round(STEPS_WANTED / steps)))
+    epochs = min(100, max(10, round(STEPS_WANTED / steps)))
     return epochs, f"{steps} steps an epoch: {epochs * steps:,} steps in all"
 
 
