@@ -122,6 +122,7 @@ def test_it_is_told_in_the_plan_and_the_report(trained):
     assert load_plan(run.plan_path).ensemble_of == "folds"
     text = " ".join(run.report_path.read_text(encoding="utf-8").split())
     assert "each without one fold of the training and validation images" in text
+    assert "AUROC on its fold, and its weights were kept" in text
     assert "each judged by the one network of 3 that had not learned from it" in text
     assert "dealt by patient into 3 folds" in text
     assert "each from its own seed" not in text

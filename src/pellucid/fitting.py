@@ -49,11 +49,8 @@ def fit(
     """
     plan, task = prepared.plan, prepared.dataset.task
     _show(run, prepared, progress)
-    parts, codes, pixels = (
-        parts_of(prepared, progress),
-        prepared.dataset.codes(),
-        prepared.cache.pixels,
-    )
+    parts, pixels = parts_of(prepared, progress), prepared.cache.pixels
+    codes = prepared.dataset.codes()
     save_augmentations(pixels[parts[0].learned[0]], plan, run.augmentations_path, wish.transform)
     members: list[Classifier] = []
     results: list[loop.TrainingResult] = []

@@ -100,7 +100,8 @@ def _describe_training(documents: RunDocuments, history: pd.DataFrame, metric: s
         )
     best = _best_epoch(history)
     if best is not None:
-        text += f" Epoch {best} had the best validation {metric}, and its weights were kept."
+        judged = f"{metric} on its fold" if documents.n_folds else f"validation {metric}"
+        text += f" Epoch {best} had the best {judged}, and its weights were kept."
     text += _calibrated(record.get("calibration") or {})
     reason = str(record.get("stopped_because") or "").strip().rstrip(".")
     return f"{text} Training stopped: {_lower_first(reason)}." if reason else text
