@@ -79,6 +79,7 @@ def test_image_size_follows_the_images_and_the_machine(side: int, gpu: bool, siz
     [
         (28, False, {}, "plain"),
         (28, True, {}, "resnet18"),
+        (48, False, {}, "plain"),
         (64, False, {}, "resnet18"),
         (28, False, {"weights": "imagenet"}, "resnet18"),
         (28, False, {"network": "resnet34"}, "resnet34"),
@@ -89,6 +90,26 @@ def test_the_network_follows_size_and_machine(
 ) -> None:
     sides = {"median_height": side, "median_width": side}
     assert planned("network", settings, gpu=gpu, **sides) == network
+
+
+@pytest.mark.parametrize(
+    ("settings", "machine", "size", "network"),
+    [
+        ({}, {}, 48, "plain"),
+        ({"network": "resnet34"}, {}, 64, "resnet34"),
+        ({"weights": "mine.pth"}, {}, 64, "resnet18"),
+        ({"image_size": 64}, {}, 64, "resnet18"),
+        ({}, {"pretrained": ("resnet18",)}, 64, "resnet18"),
+        ({}, {"gpu": "a GPU"}, 224, "resnet18"),
+    ],
+)
+def test_where_time_is_counted_a_cpu_learns_from_small_images(
+    settings: dict[str, Any], machine: dict[str, Any], size: int, network: str
+) -> None:
+    large = {"median_height": 300, "median_width": 300}
+    plan, reasons = build_plan(fingerprint(machine=machine, **large), settings, budget=60)
+    assert (plan.image_size, plan.network) == (size, network)
+    assert ("while a budget runs" in reasons["image_size"]) == (size == 48)
 
 
 def test_pretrained_weights_get_the_stem_they_were_trained_with() -> None:
@@ -169,8 +190,8 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     assert len(lines) == len(Plan.model_fields)
     assert all("  # " in line for line in lines)
-    rule = "# rule: the images have 224 pixels; 64 is affordable on a CPU"
-    assert f"image_size: 64  {rule}" in lines
+    rule = "# rule: the images have 224 pixels; 48 is what a CPU learns most from while a budget runs"
+    assert f"image_size: 48  {rule}" in lines
     assert "seed: 0  # fixed: every random draw follows from it" in lines
     kinds = {line.split("  # ")[1].split(":")[0] for line in lines}
     assert kinds == {"fixed", "rule", "yours"}
@@ -306,9 +327,10 @@ def test_more_time_becomes_more_networks_and_then_a_race() -> None:
     assert affordable(100, 60) == (1, 1)
     assert affordable(100, 192 * 3.5) == (1, 3)
     assert affordable(100, 192 * 8) == (1, 5)
-    assert affordable(100, 192 * 10.1) == (3, 5)
-    assert affordable(100, 192 * 30) == (4, 5)
-    assert affordable(1000, 192 * 30) == (4, 5)
+    assert affordable(100, 192 * 39) == (1, 5)
+    assert affordable(100, 192 * 41) == (4, 5)
+    assert affordable(100, 192 * 81) == (6, 5)
+    assert affordable(1000, 192 * 30) == (6, 5)
     assert affordable(1000, 19.2 * 3.5) == (1, 3)
     # 8 epochs of 70,000 images are more than 600 steps
     assert affordable(1000, 8 * 70 * 3.5, n_train=70_000) == (1, 3)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pellucid.training.candidates import count_trainings
+from pellucid.training.candidates import NETWORKS_CPU, count_trainings
 from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.hyperparameters import Plan
 
 IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
+IMAGE_SIZE_BUDGET = 48  # on a CPU, where time is counted: docs/log.md
 # A guess, not measured: patience or a budget usually ends the training earlier.
 STEPS_WANTED = 3000
 SMALL_DATASET = 500
@@ -22,8 +23,9 @@ ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # read off a few runs, see docs/log.md
 FULL_STRENGTH_EPOCHS, LEAST_STRENGTH = 30, 0.25  # the least is for the next hospital's pictures
 MOST_MEMBERS = 5
 FEWEST_FOLDS, PATIENTS_A_FOLD = 5, 2  # with three, a network has too few images: docs/log.md
-RACES = ((20, 4), (10, 3))  # trainings that the budget allows, and candidates that then race
-TINY = 32  # pixels a side
+# Trainings that the budget allows, and candidates that then race: a share of it is several trainings.
+RACES = ((80, 6), (40, 4))
+TINY, SMALL = 32, 48  # pixels a side
 _HINTS = {
     "chest_xray": ("chest", "pneumonia", "cxr", "covid"),
     "breast_ultrasound": ("breast", "busi", "ultrasound"),
@@ -48,13 +50,23 @@ def apply_rules(fingerprint: Fingerprint, settings: Chosen) -> tuple[Plan, dict[
 
 
 def _image_size(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
-    on_gpu = _is_on_gpu(fingerprint, chosen)
-    limit, where = (IMAGE_SIZE_GPU, "on a GPU") if on_gpu else (IMAGE_SIZE_CPU, "on a CPU")
+    limit, where = IMAGE_SIZE_CPU, "affordable on a CPU"
+    if _is_on_gpu(fingerprint, chosen):
+        limit, where = IMAGE_SIZE_GPU, "affordable on a GPU"
+    elif _learns_small(fingerprint, chosen):
+        limit, where = IMAGE_SIZE_BUDGET, "what a CPU learns most from while a budget runs"
     side = fingerprint.pictures.side
     if side <= limit:
         size = max(8, 4 * round(side / 4))
         return size, f"the images are {side:g} pixels wide or high; a multiple of 4 suits pooling"
-    return limit, f"the images have {side:g} pixels; {limit} is affordable {where}"
+    return limit, f"the images have {side:g} pixels; {limit} is {where}"
+
+
+def _learns_small(fingerprint: Fingerprint, chosen: Chosen) -> bool:
+    """Whether time is counted, and neither weights nor a network ask for larger images."""
+    published = chosen["weights"] or chosen["network"] in fingerprint.machine.pretrained
+    counted = chosen["budget_seconds"] is not None
+    return counted and not published and chosen["network"] in NETWORKS_CPU
 
 
 def _channels(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
@@ -81,11 +93,11 @@ def _first_layer_rate(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
 
 def _network(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
     if (
-        chosen["image_size"] <= TINY
+        chosen["image_size"] <= SMALL
         and not chosen["weights"]
         and not _is_on_gpu(fingerprint, chosen)
     ):
-        return "plain", f"at {chosen['image_size']} pixels on a CPU it sees 20 times the images"
+        return "plain", f"at {chosen['image_size']} pixels on a CPU it sees many times the images"
     return "resnet18", "the lecture's residual network, in its smallest size"
 
 
