@@ -190,8 +190,8 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     assert len(lines) == len(Plan.model_fields)
     assert all("  # " in line for line in lines)
-    rule = "# rule: the images have 224 pixels; 48 is what a CPU learns most from while a budget runs"
-    assert f"image_size: 48  {rule}" in lines
+    rule = "# rule: the images have 224 pixels; 48 is what a CPU learns most from"
+    assert f"image_size: 48  {rule} while a budget runs" in lines
     assert "seed: 0  # fixed: every random draw follows from it" in lines
     kinds = {line.split("  # ")[1].split(":")[0] for line in lines}
     assert kinds == {"fixed", "rule", "yours"}

@@ -23,7 +23,7 @@ ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # read off a few runs, see docs/log.md
 FULL_STRENGTH_EPOCHS, LEAST_STRENGTH = 30, 0.25  # the least is for the next hospital's pictures
 MOST_MEMBERS = 5
 FEWEST_FOLDS, PATIENTS_A_FOLD = 5, 2  # with three, a network has too few images: docs/log.md
-# Trainings that the budget allows, and candidates that then race: a share of it is several trainings.
+# Trainings that the budget allows, and candidates that race: a share is still several trainings.
 RACES = ((80, 6), (40, 4))
 TINY, SMALL = 32, 48  # pixels a side
 _HINTS = {
