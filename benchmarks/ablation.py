@@ -77,6 +77,7 @@ def deal(case: Case, n_folds: int, seed: int) -> list[int]:
 
 def trained(case: Case, out: Path) -> Any:
     """The run of one variant, trained on all folds but one, which is its test split."""
+    from pellucid.auditing.copies import find_copies
     from pellucid.bundle import save_bundle
     from pellucid.calibrating import calibrate
     from pellucid.data.split import assign_splits
@@ -99,6 +100,8 @@ def trained(case: Case, out: Path) -> Any:
     save_plan(plan, run.plan_path, reasons)
     run.save_index(dataset.table)
     prepared = decode(dataset, (plan, build_member(plan, dataset.task)), wish, quiet)
+    copies = find_copies(prepared.cache).groups(len(dataset.table))
+    prepared = replace(prepared, linked=copies)
     prepared = race(run, prepared, wish, quiet)
     classifier, unseen = fit(run, prepared, wish, quiet)
     unseen = calibrate(run, prepared, classifier, unseen, quiet)

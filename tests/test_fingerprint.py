@@ -126,7 +126,7 @@ def test_plan_shows_what_train_does_and_train_obeys_what_plan_wrote(tmp_path: Pa
     assert load_plan(run.plan_path) == load_plan(plan)
     kept = Fingerprint(**json.loads(run.fingerprint_path.read_text()))
     assert kept.pictures.duplicates == 0
-    assert kept == measured.with_duplicates(0)
+    assert kept == measured.with_split(duplicates=0, fewest_patients=kept.fewest_patients)
 
 
 def test_a_budget_asks_how_fast_the_network_trains(tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from pellucid import pipeline
+from pellucid import fitting, pipeline
 from pellucid.bundle import load_bundle
 from pellucid.data.index import read_dataset
+from pellucid.data.split import assign_splits
 from pellucid.errors import PlanError, SplitError
 from pellucid.images.preprocessing import Preprocessing, preprocess
 from pellucid.images.reading import read_image
@@ -18,6 +22,7 @@ from pellucid.prediction import predict_logits
 from pellucid.progress import Progress
 from pellucid.training import loop
 from pellucid.training.checkpoint import load_best
+from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.plan import load_plan
 from pictures import NETWORK_ALONE, PATTERN, QUICK, draw_folder
 
@@ -125,6 +130,7 @@ def test_it_is_told_in_the_plan_and_the_report(trained):
     assert "AUROC on its fold, and its weights were kept" in text
     assert "each judged by the one network of 3 that had not learned from it" in text
     assert "dealt by patient into 3 folds" in text
+    assert "that had not learned from it; it chose the epoch, so it flatters." in text
     assert "each from its own seed" not in text
 
 
@@ -167,7 +173,134 @@ def test_one_network_has_no_folds(tmp_path, dataset):
     assert not (tmp_path / "run").exists()
 
 
-def test_too_few_patients_for_the_folds_are_refused_before_training(tmp_path, dataset):
+def test_too_few_patients_for_the_folds_are_refused_before_anything_is_written(tmp_path, dataset):
     with pytest.raises(SplitError, match="ensemble_of=seeds"):
         train(dataset, tmp_path / "run", members=16)
-    assert not (tmp_path / "run" / "members").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_copies_that_link_patients_leave_the_rules_at_seeds(tmp_path):
+    images = draw_folder(tmp_path / "images", patients=24)
+    pictures = [sorted((images / "ill").glob(f"p{n}_*.png")) for n in range(24)]
+    wish = {
+        "settings": {**QUICK, "epochs": 1, "members": 5},
+        "progress": Progress(quiet=True),
+        **NETWORK_ALONE,
+    }
+    enough = read_dataset(images, patient_pattern=PATTERN)
+    run = pipeline.train(enough, tmp_path / "folds", **wish)
+    assert load_plan(run.plan_path).ensemble_of == "folds"
+    for number in range(24):  # five people with one picture are one when patients are dealt
+        shutil.copy(pictures[5 * (number // 5)][0], pictures[number][1])
+    linked = read_dataset(images, patient_pattern=PATTERN)
+    run = pipeline.train(linked, tmp_path / "seeds", **wish)
+    assert load_plan(run.plan_path).ensemble_of == "seeds"
+    assert "# rule: the rarest class has " in run.plan_path.read_text(encoding="utf-8")
+    assert Fingerprint.load(run.fingerprint_path).fewest_patients <= 5
+
+
+def test_nobody_learns_from_a_validation_split_that_is_given(tmp_path, dataset):
+    assigned, _ = assign_splits(dataset, seed=0)
+    with pytest.raises(PlanError, match=r"validation split.*ensemble_of=seeds"):
+        train(assigned, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def ids_of(path):
+    """The patient of a picture, and one of two sites."""
+    patient = path.stem.partition("_")[0]
+    return patient, "north" if int(patient[1:]) % 2 else "south"
+
+
+def test_folds_are_balanced_as_the_split_was_also_when_resumed(tmp_path, monkeypatch):
+    images = draw_folder(tmp_path / "images", patients=18)
+    rows = [(str(path), path.parent.name, *ids_of(path)) for path in sorted(images.glob("*/*"))]
+    names = ["image_path", "label", "patient_id", "site"]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "images.csv", index=False)
+    dataset = read_dataset(tmp_path / "images.csv")
+    wish = {
+        "settings": {**QUICK, **FOLDS, "epochs": 1},
+        "progress": Progress(quiet=True),
+        **NETWORK_ALONE,
+    }
+    real, calls = loop.train, []
+
+    def stop_once(network, plan, data, *args, **kwargs):
+        calls.append(data)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(network, plan, data, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "train", stop_once)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.train(dataset, tmp_path / "run", stratify_by=("site",), **wish)
+    run = pipeline.train(dataset, tmp_path / "run", resume=True, **wish)
+    index = run.load_index()
+    for data in calls:
+        own = index.iloc[data.validation].drop_duplicates("patient_id")
+        assert own.groupby(["label", "site"]).size().between(2, 3).all()
+    assert [part.validation.tolist() for part in calls[:2]] == [
+        part.validation.tolist() for part in calls[2:4]
+    ]
+
+
+def test_stopped_inside_a_network_it_goes_on_there(tmp_path, dataset, trained, monkeypatch):
+    whole, _ = trained
+    real, calls = fitting.validation_auroc, []
+
+    def interrupting(*args):
+        calls.append(args)
+        if len(calls) == 5:  # the second epoch of the second network
+            signal.raise_signal(signal.SIGINT)
+        return real(*args)
+
+    monkeypatch.setattr(fitting, "validation_auroc", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, tmp_path / "run")
+    assert len(calls) == 5
+    run = train(dataset, tmp_path / "run", resume=True)
+    assert len(calls) == 9  # nothing was trained twice
+    for split in ("validation", "test"):
+        mine, other = run.predictions_path(split), whole.predictions_path(split)
+        assert mine.read_bytes() == other.read_bytes()
+
+
+def test_after_a_race_the_winner_has_the_folds(tmp_path, dataset):
+    settings = {**FOLDS, "candidates": 2, "image_size": 16, "epochs": 1, "batch_size": 8}
+    run = pipeline.train(
+        dataset, tmp_path / "run", settings=settings, progress=Progress(quiet=True), **NETWORK_ALONE
+    )
+    plan, index = load_plan(run.plan_path), run.load_index()
+    assert (plan.ensemble_of, plan.members, plan.candidates) == ("folds", 3, 1)
+    assert run.race_path.is_file()
+    table = pd.read_csv(run.predictions_path("validation"), dtype={"image_id": str})
+    assert sorted(table["image_id"]) == sorted(index["image_id"][index["split"] != "test"])
+
+
+def test_the_weights_of_each_part_are_taken_back(tmp_path, monkeypatch):
+    images = draw_folder(tmp_path / "images", classes=("a", "b", "c"), patients=24)
+    for name in "ab":
+        for path in (images / name).iterdir():
+            if int(path.stem.partition("_")[0][1:]) % 100 >= 8:
+                path.unlink()  # 8 patients of a and of b, 24 of c
+    dataset = read_dataset(images, patient_pattern=PATTERN)
+    seen, real = [], loop.train
+
+    def watch(network, plan, data, *args, **kwargs):
+        seen.append(data)
+        return real(network, plan, data, *args, **kwargs)
+
+    monkeypatch.setattr(loop, "train", watch)
+    raw = train(dataset, tmp_path / "raw", class_weights="balanced", calibration="none")
+    run = train(dataset, tmp_path / "run", class_weights="balanced")
+    done = run.facts["training"]["calibration"]["label"]
+    assert done["weights_taken_back"]
+    ratios = []
+    for data in seen[:3]:
+        n = np.bincount(data.codes[data.train, 0])
+        ratios.append(np.log(n[2] / n[0]))  # weights are the reverse of counts
+    before, after = (pd.read_csv(one.predictions_path("test")) for one in (raw, run))
+    logit = np.log(before["probability_c"] / before["probability_a"])
+    expected = (logit + np.mean(ratios)) / done.get("temperature", 1.0)
+    found = np.log(after["probability_c"] / after["probability_a"])
+    np.testing.assert_allclose(found, expected, atol=0.01)

@@ -164,6 +164,7 @@ def test_small_data_means_more_steps_and_a_bounded_number_of_epochs() -> None:
 def test_the_user_wins_and_the_rules_reckon_with_it() -> None:
     plan, reasons = build_plan(fingerprint(), {"epochs": 5, "batch_size": "8"}, 60.0)
     assert (plan.epochs, plan.batch_size, plan.budget_seconds) == (5, 8, 60.0)
+    assert plan.warmup_epochs == 0.5
     assert reasons["epochs"] == reasons["budget_seconds"] == "yours: set by the user"
     assert "87" not in reasons["epochs"]
 

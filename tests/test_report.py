@@ -350,6 +350,25 @@ def test_few_patients_wide_interval_and_gap_are_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_drawing")
+def test_the_mean_of_folds_may_be_ahead_of_the_networks_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", CHEST, n_images=160)
+    document = json.loads((run / "evaluation.json").read_text())
+    values = {"test": (0.95, 0.93, 0.97), "validation": (0.80, 0.75, 0.85)}
+    for block in document["blocks"]:
+        block["metrics"]["auroc"] |= dict(
+            zip(("value", "low", "high"), values[block["split"]], strict=True)
+        )
+    edit(run / "evaluation.json", **document)
+    assert "Test may be easier" in read_page(run).text
+    training = json.loads((run / "run.json").read_text()).get("training", {})
+    edit(run / "run.json", training={**training, "ensemble_of": "folds", "members": 5})
+    text = read_page(run).text
+    assert "0.15 higher in test (0.95) than in validation (0.80)" in text
+    assert "judged by the mean of all networks, validation by one each" in text
+    assert "Test may be easier" not in text
+
+
+@pytest.mark.usefixtures("no_drawing")
 def test_without_test_images_the_verdict_says_so(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", CHEST, n_images=160)
     document = json.loads((run / "evaluation.json").read_text())

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pellucid.evaluation.judged import Judged
 from pellucid.evaluation.probabilities.scaling import Method, Scaling, fit_scaling
-from pellucid.folding import Unseen
+from pellucid.folding import Unseen, parts_of
 from pellucid.network.classifier import Classifier, head_name, scale_logits
 from pellucid.outputs import probabilities_from_logits
 from pellucid.preparation import Prepared
@@ -79,15 +79,17 @@ def _scale(
 
 
 def _weights(prepared: Prepared) -> dict[str, npt.NDArray[np.float64]]:
-    """The class weights of the loss, of targets with several classes; Platt undoes those of two."""
+    """The class weights of the loss, of targets with several classes; Platt undoes those of two.
+
+    Of an ensemble whose networks had other images each, what the mean of their logits has of them.
+    """
     if prepared.plan.class_weights != "balanced":
         return {}
-    task, codes = prepared.dataset.task, prepared.dataset.codes()[prepared.rows("train")]
-    counts = count_classes(task, codes)
+    task, codes = prepared.dataset.task, prepared.dataset.codes()
+    counts = [count_classes(task, codes[part.learned]) for part in parts_of(prepared)]
     return {
-        target.name: balanced_weights(counts[target.name]).double().numpy()
-        for target in task.targets
-        if not target.is_binary
+        name: np.exp(np.mean([np.log(balanced_weights(each[name])) for each in counts], axis=0))
+        for name in (target.name for target in task.targets if not target.is_binary)
     }
 
 

@@ -6,7 +6,7 @@ Knows what of it a run keeps and what a person is told meanwhile; how weights ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -49,7 +49,7 @@ def fit(
     """
     plan, task = prepared.plan, prepared.dataset.task
     _show(run, prepared, progress)
-    parts, pixels = parts_of(prepared, progress), prepared.cache.pixels
+    parts, pixels = parts_of(prepared), prepared.cache.pixels
     codes = prepared.dataset.codes()
     save_augmentations(pixels[parts[0].learned[0]], plan, run.augmentations_path, wish.transform)
     members: list[Classifier] = []
@@ -92,16 +92,24 @@ def fit(
     run.add_facts(training=training)
     classifier = members[-1] if plan.distil else join(members)
     networks = members if plan.ensemble_of == "folds" else [classifier]
-    return classifier, _ask_unseen(prepared, networks, parts)
+    return classifier, _ask_unseen(
+        prepared, networks, parts, progress.counter("Predicting validation")
+    )
 
 
 def _ask_unseen(
-    prepared: Prepared, networks: Sequence[Classifier], parts: Sequence[Part]
+    prepared: Prepared,
+    networks: Sequence[Classifier],
+    parts: Sequence[Part],
+    count: Callable[[int, int], None],
 ) -> Unseen:
     """What each network says of the images of its part that it has not learned from."""
-    pairs = list(zip(networks, parts, strict=False))
-    rows = np.concatenate([part.unseen for _, part in pairs])
-    said = [in_blocks(predict_logits, prepared, one, part.unseen) for one, part in pairs]
+    own = parts[: len(networks)]  # of an ensemble of seeds all parts are alike
+    rows = np.concatenate([part.unseen for part in own])
+    said = [
+        in_blocks(predict_logits, prepared, network, part.unseen, count)
+        for network, part in zip(networks, own, strict=True)
+    ]
     order = np.argsort(rows, kind="stable")
     return Unseen(rows[order], np.concatenate(said)[order])
 

@@ -18,9 +18,10 @@ from pellucid.auditing.audit import audit_dataset
 from pellucid.auditing.copies import Copies, find_copies
 from pellucid.auditing.findings import Audit
 from pellucid.data.cache import PixelCache, build_cache, check_readable
+from pellucid.data.folds import fewest_patients, folds_by_patient
 from pellucid.data.index import Dataset
 from pellucid.data.split import assign_splits, split_digest
-from pellucid.errors import CheckFailed, PlanError, UsageError
+from pellucid.errors import CheckFailed, PlanError, SplitError, UsageError
 from pellucid.images.preprocessing import Preprocessing
 from pellucid.network.classifier import Classifier, NetworkSpec, build_classifier
 from pellucid.progress import Progress
@@ -47,7 +48,10 @@ SAME_PATIENT = (  # what follows when patients stand in more than one split
     "near_duplicates_across_splits",
 )
 
+Rows = npt.NDArray[np.int64]
+
 BY_SPEED = {"members", "candidates", "augmentation_strength"}  # what hangs on the machine's speed
+SEEDS = "Set ensemble_of=seeds."
 RACED = ("budget_seconds", "candidates")  # of the plan's lines, those that a race rewrites
 
 
@@ -87,15 +91,42 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset ready to train on: split, planned, decoded; row i of both is the same image."""
+    """A dataset ready to train on: split, planned, decoded; row i of both is the same image.
+
+    Rows of equal value in `linked` (n,) show the same picture, as far as pictures were compared;
+    patients are dealt as they were for the split, by `stratify_by` as well.
+    """
 
     dataset: Dataset
     plan: Plan
     preprocessing: Preprocessing
     cache: PixelCache
     classifier: Classifier
+    linked: Rows
+    stratify_by: tuple[str, ...] = ()
 
-    def rows(self, split: str) -> npt.NDArray[np.int64]:
+    def deal(self, rows: Rows, n_folds: int) -> Rows:
+        """The fold of each of these rows; patients and copies of a picture stay together.
+
+        Raises `SplitError` for a class of fewer patients than folds.
+        """
+        folds = folds_by_patient(
+            self._within(rows),
+            n_folds,
+            self.plan.seed,
+            linked=self.linked[rows],
+            stratify_by=self.stratify_by,
+        )
+        return folds.to_numpy().astype(np.int64)
+
+    def fewest_patients(self, rows: Rows) -> int:
+        """How many patients of the rarest class could be dealt, of those in these rows."""
+        return fewest_patients(self._within(rows), self.linked[rows])
+
+    def _within(self, rows: Rows) -> Dataset:
+        return replace(self.dataset, table=self.dataset.table.iloc[rows])
+
+    def rows(self, split: str) -> Rows:
         """The readable rows of one split."""
         inside = (self.dataset.table["split"] == split).to_numpy()
         return np.flatnonzero(inside & self.cache.readable)
@@ -117,7 +148,21 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
     findings = audit_dataset(dataset, prepared.cache, copies)
     progress.say(findings.describe())
     check_audit(findings, wish.allowed)
-    prepared = replace(prepared, dataset=dataset)
+    prepared = replace(
+        prepared,
+        dataset=dataset,
+        linked=copies.groups(len(dataset.table)),
+        stratify_by=wish.stratify_by,
+    )
+    # Split and copies tell more of the patients than the table did: folds may have too few.
+    fingerprint = fingerprint.with_split(
+        duplicates=copies.n_copies(len(dataset.table)),
+        fewest_patients=prepared.fewest_patients(rows_outside_test(prepared)),
+    )
+    plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
+    prepared = replace(prepared, plan=plan)
+    if plan.ensemble_of == "folds":
+        deal_folds(prepared)  # what cannot be dealt is refused before anything is written
     readable = int(prepared.cache.readable.sum())
     if wish.overwrite and not wish.resume:
         clear_run(run)
@@ -132,12 +177,26 @@ def prepare(run: Run, dataset: Dataset, wish: Request, progress: Progress) -> Pr
         allow_shared_patients=wish.may_share_patients,
         allowed=list(wish.allow),
         split_digest=split_digest(dataset.table),
+        stratify_by=list(wish.stratify_by),
         unreadable=len(dataset.table) - readable,
     )
     run.save_index(dataset.table)
-    fingerprint.with_duplicates(copies.n_copies(len(dataset.table))).save(run.fingerprint_path)
+    fingerprint.save(run.fingerprint_path)
     save_plan(plan, run.plan_path, reasons)
     return prepared
+
+
+def rows_outside_test(prepared: Prepared) -> Rows:
+    """The readable rows of train and validation, in ascending order."""
+    return np.sort(np.concatenate([prepared.rows("train"), prepared.rows("validation")]))
+
+
+def deal_folds(prepared: Prepared) -> Rows:
+    """The fold of each row of `rows_outside_test`, one for each network of an ensemble of folds."""
+    try:
+        return prepared.deal(rows_outside_test(prepared), prepared.plan.members)
+    except SplitError as error:
+        raise SplitError(error.rule, error.found, SEEDS) from error
 
 
 def choose_plan(dataset: Dataset, wish: Request) -> tuple[Fingerprint, Plan, dict[str, str]]:
@@ -147,7 +206,18 @@ def choose_plan(dataset: Dataset, wish: Request) -> tuple[Fingerprint, Plan, dic
     if plan.budget_seconds is not None and not given_settings(wish).keys() >= BY_SPEED:
         fingerprint = fingerprint.with_speed(measure_speed(plan, dataset.task))
         plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
+    if plan.ensemble_of == "folds":
+        _check_folds(fingerprint, plan)
     return fingerprint, plan, reasons
+
+
+def _check_folds(fingerprint: Fingerprint, plan: Plan) -> None:
+    if plan.members == 1:
+        rule = "An ensemble of folds has a network for each of two folds or more"
+        raise PlanError(rule, "members=1", "Set members=5, or ensemble_of=seeds.")
+    if fingerprint.validation_given:
+        rule = "Nobody learns from the validation split that the data come with"
+        raise PlanError(rule, "ensemble_of=folds", SEEDS)
 
 
 def check_audit(audit: Audit, allowed: Collection[str] = ()) -> None:
@@ -204,7 +274,12 @@ def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress)
     where = dataset.table.set_index("image_id")["image_path"]
     table["image_path"] = table["image_id"].map(where)
     dataset = replace(dataset, table=table, task=task)
-    return decode(dataset, (plan, build_member(plan, task)), wish, progress)
+    prepared = decode(dataset, (plan, build_member(plan, task)), wish, progress)
+    if plan.ensemble_of == "seeds" and plan.candidates == 1:
+        return prepared  # nothing is dealt any more
+    copies = find_copies(prepared.cache, progress.counter("Comparing pictures"))
+    stratify_by = tuple(run.facts.get("stratify_by", ()))
+    return replace(prepared, linked=copies.groups(len(table)), stratify_by=stratify_by)
 
 
 def given_settings(wish: Request) -> dict[str, Any]:
@@ -229,7 +304,8 @@ def decode(
     preprocessing = Preprocessing(**plan.preprocessing())
     cache = build_cache(dataset, preprocessing, progress=progress.counter("Reading images"))
     check_readable(cache, dataset, strict=wish.strict)
-    return Prepared(dataset, plan, preprocessing, cache, classifier)
+    alone = np.arange(len(dataset.table))
+    return Prepared(dataset, plan, preprocessing, cache, classifier, linked=alone)
 
 
 def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
@@ -246,9 +322,6 @@ def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
 
 def build_member(plan: Plan, task: Task) -> Classifier:
     """A network before training; refuses what cannot be trained before anything is decoded."""
-    if plan.ensemble_of == "folds" and plan.members == 1:
-        rule = "An ensemble of folds has a network for each of two folds or more"
-        raise PlanError(rule, "members=1", "Set members=5, or ensemble_of=seeds.")
     for target in task.targets:
         choose_pairing(plan.output, target)
     spec = NetworkSpec(**plan.network_spec())

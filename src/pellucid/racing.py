@@ -13,7 +13,6 @@ import math
 import shutil
 import time
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,6 @@ import torch
 
 from pellucid.errors import Diverged, PlanError
 from pellucid.evaluation.measures.metrics import validation_auroc
-from pellucid.folding import copies_of, deal_rows, fewest_patients
 from pellucid.prediction import predict_logits
 from pellucid.preparation import Prepared, Request, build_member, decode, given_settings
 from pellucid.progress import Progress
@@ -187,7 +185,7 @@ class _Race:
             why_not = "the other plans cannot be tried in the time"
         else:
             rows = self.prepared.rows("train")
-            fewest = fewest_patients(self.prepared, rows, self._linked)
+            fewest = self.prepared.fewest_patients(rows)
             n_folds = min(MOST_FOLDS, fewest)
             if n_folds < FEWEST_FOLDS:
                 why_not = "a class has too few patients for folds"
@@ -257,8 +255,10 @@ class _Race:
 
     def prepare(self, plan: Plan) -> Prepared:
         """The dataset, split as it is, decoded for a plan."""
-        classifier = build_member(plan, self.prepared.dataset.task)
-        return decode(self.prepared.dataset, (plan, classifier), self.wish, self.progress)
+        first = self.prepared
+        classifier = build_member(plan, first.dataset.task)
+        own = decode(first.dataset, (plan, classifier), self.wish, self.progress)
+        return replace(own, linked=first.linked, stratify_by=first.stratify_by)
 
     def score(self, candidate: Candidate, fold: int) -> float:
         """The candidate's AUROC on a fold, as it was kept or by a training now."""
@@ -317,16 +317,11 @@ class _Race:
             "n_images": int(held.sum()),
         }
 
-    @cached_property
-    def _linked(self) -> npt.NDArray[np.int64]:
-        """Which rows show the same picture."""
-        return copies_of(self.prepared, self.progress)
-
     def _deal(self, n_folds: int) -> npt.NDArray[np.int64]:
         """The fold of every row, -1 outside train."""
         rows = self.prepared.rows("train")
         folds = np.full(len(self.prepared.dataset.table), -1, dtype=np.int64)
-        folds[rows] = deal_rows(self.prepared, rows, n_folds, self._linked)
+        folds[rows] = self.prepared.deal(rows, n_folds)
         return folds
 
 

@@ -48,6 +48,21 @@ def folds_by_patient(
     return pd.Series(part, index=dataset.table.index, name="fold")
 
 
+def fewest_patients(dataset: Dataset, linked: Ints | None = None) -> int:
+    """How many patients the rarest class of a target has; those who share a picture count as one.
+
+    A class without an image does not count.
+    """
+    units, codes = link_rows(dataset.table, linked)[0], dataset.codes()
+    counts = [
+        len(np.unique(units[codes[:, number] == code]))
+        for number, target in enumerate(dataset.task.targets)
+        for code in range(len(target.classes))
+        if (codes[:, number] == code).any()
+    ]
+    return min(counts, default=0)
+
+
 def cut_into_folds(
     dataset: Dataset,
     n_folds: int,

@@ -19,7 +19,7 @@ from pellucid.images.reading import read_image
 from pellucid.reporting.drawing.heat_maps import draw_picture, fit_picture
 from pellucid.run import Run
 
-SPLIT = "validation"  # the images that chose the epoch; test is looked at once, in the report
+SPLIT = "validation"  # whose predictions are shown; test is looked at once, in the report
 MOST_SHOWN = 60
 _SIDE = 320  # pixels
 
@@ -57,7 +57,7 @@ def image_of(place: Path, number: int) -> bytes:
     learned = Run(place).facts.get("training", {}).get("ensemble_of") == "folds"
     shown = (SPLIT, "train") if learned else (SPLIT,)
     if not 0 <= number < len(index) or index["split"].iloc[number] not in shown:
-        raise UsageError("An image of the run is named by its number in validation", str(number))
+        raise UsageError("No mistake of the run is of an image of this number", str(number))
     row = index.iloc[number]
     try:
         pixels = read_image(str(row["image_path"]), int(row["frame"])).pixels

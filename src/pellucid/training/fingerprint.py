@@ -83,10 +83,11 @@ class Fingerprint(_Facts):
     pictures: Pictures
     machine: Machine = Machine()
 
-    def with_duplicates(self, n: int) -> Fingerprint:
-        """The same, with the number of images that are copies of one counted before."""
-        pictures = self.pictures.model_copy(update={"duplicates": n})
-        return self.model_copy(update={"pictures": pictures})
+    def with_split(self, duplicates: int, fewest_patients: int) -> Fingerprint:
+        """The same, with what is known once pictures were compared and the test was dealt."""
+        pictures = self.pictures.model_copy(update={"duplicates": duplicates})
+        changes = {"pictures": pictures, "fewest_patients": fewest_patients}
+        return self.model_copy(update=changes)
 
     def with_speed(self, images_per_second: float) -> Fingerprint:
         """The same, with how fast the plan's network trains on this machine."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from pellucid.data.folds import fewest_patients
 from pellucid.data.index import Dataset
 from pellucid.data.mapped_rows import memory_bytes
+from pellucid.data.split import FRACTIONS
 from pellucid.errors import DataError, ReadError
 from pellucid.images.image import Image
 from pellucid.images.reading import read_image
@@ -25,6 +27,7 @@ from pellucid.training.fingerprint import Fingerprint, Machine, Pictures
 from pellucid.training.hyperparameters import Plan
 
 SAMPLE = 48
+LEFT = FRACTIONS[0] + FRACTIONS[1]
 WARM_UP, SPEED_SECONDS = 2, 1.0
 GREY_TOLERANCE = 8 / 255  # JPEG turns a grey picture's channels apart by a few levels
 
@@ -41,8 +44,9 @@ def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fin
         for target, codes in zip(dataset.task.targets, dataset.codes().T, strict=True)
     }
     each = table["patient_id"].value_counts()
-    split = table["split"] if "split" in table else pd.Series("train", index=table.index)
-    here = ~split.isin(["test", "external_test"]).to_numpy()
+    split = table["split"] if "split" in table else pd.Series("unknown", index=table.index)
+    outside = replace(dataset, table=table[~split.isin(["test", "external_test"])])
+    left = 1.0 if (split == "test").any() else LEFT  # of the patients, when the test is dealt
     return Fingerprint(
         name=dataset.name,
         n_images=len(table),
@@ -51,20 +55,10 @@ def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fin
         patients_known=dataset.patients_known,
         images_a_patient=(float(each.median()), int(each.max())),
         class_counts=counts,
-        fewest_patients=_fewest_patients(dataset, here),
+        fewest_patients=round(left * fewest_patients(outside)),
         validation_given=bool((split == "validation").any()),
         pictures=_look_at(table),
         machine=machine or measure_machine(),
-    )
-
-
-def _fewest_patients(dataset: Dataset, here: npt.NDArray[np.bool_]) -> int:
-    """Of these rows, the patients that the rarest class of a target has."""
-    patients = dataset.table["patient_id"].to_numpy(dtype=object)
-    return min(
-        len(pd.unique(patients[here & (codes == code)]))
-        for target, codes in zip(dataset.task.targets, dataset.codes().T, strict=True)
-        for code in range(len(target.classes))
     )
 
 

@@ -213,6 +213,10 @@ def _patience(_: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     return max(8, round(0.3 * chosen["epochs"])), "about a third of the epochs"
 
 
+def _warmup_epochs(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
+    return min(1.0, 0.1 * chosen["epochs"]), "one epoch, or a tenth of a short training"
+
+
 RULES: dict[str, Rule] = {
     "image_size": _image_size,
     "channels": _channels,
@@ -230,6 +234,7 @@ RULES: dict[str, Rule] = {
     "epochs": _epochs,
     "augmentation_strength": _augmentation_strength,
     "patience": _patience,
+    "warmup_epochs": _warmup_epochs,
 }
 
 

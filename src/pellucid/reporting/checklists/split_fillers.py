@@ -50,9 +50,8 @@ def partition(documents: RunDocuments) -> Answer | None:
     wish = plan_words(documents, ("fractions",))
     told = f"{capitalise(sizes)}.{drawn}{f' Wished {wish}.' if wish else ''}"
     if documents.n_folds:
-        told += (
-            f" Train and validation together were dealt by patient into {documents.n_folds} folds."
-        )
+        by_patient = "by patient " if documents.patients_known else ""
+        told += f" Train and validation were dealt {by_patient}into {documents.n_folds} folds."
     return met(told)
 
 

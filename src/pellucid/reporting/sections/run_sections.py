@@ -183,6 +183,10 @@ def run_facts(documents: RunDocuments) -> Iterator[tuple[str, str]]:
         yield name[:1].upper() + name[1:], str(value)
 
 
+def _by_patient(documents: RunDocuments) -> str:
+    return "by patient " if documents.patients_known else ""
+
+
 def methods(documents: RunDocuments) -> Iterator[str]:
     """How the figures came about, in sentences for a methods section."""
     evaluation = documents.evaluation
@@ -198,11 +202,13 @@ def methods(documents: RunDocuments) -> Iterator[str]:
         )
     if documents.n_folds:
         yield (
-            f"Training and validation images were dealt by patient into {documents.n_folds} folds. "
-            "Each network learned from all of them but one, which decided its epoch. Figures on "
-            "validation are of all these images, each judged by the one network that had not "
-            "learned from it; calibration and operating points were chosen there, for the mean of "
-            "all. The test images decided nothing and were looked at once, for this report."
+            f"Training and validation images were dealt {_by_patient(documents)}into "
+            f"{documents.n_folds} folds. Each network learned from all of them but one, which "
+            "decided its epoch. Figures on validation are of all these images, each judged by the "
+            "one network that had not learned from it; calibration and operating points were "
+            "chosen there, for the mean of all. The test images decided nothing and were looked at "
+            "once, for this report."
+            + (" The classical baseline learned from train alone." if documents.baseline else "")
         )
     elif documents.was_trained_here:
         yield (
