@@ -9,7 +9,7 @@ classes and of labels for more than 0.5. A contestant trains on `train`, chooses
 `val`, and is asked for `test` once; `--rounds` seeds give mean and standard deviation. Everybody
 has the same wall time for training with validation, in a process of its own, alone; the two
 baselines finish their first epoch even when it takes longer, and begin none that would; how many
-epochs there will be, and so how their rates fall, is reckoned from the first. A folder is
+epochs there will be, and so how their rates fall, is reckoned anew after each. A folder is
 dealt by patient, copies of a picture together, anew for every seed and alike for all contestants.
 
 Pellucid: no option but the budget. Of a folder it is told which images are the test and deals the
@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -40,6 +41,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,7 @@ AUTOML = HERE.parent / ".venv-automl" / "bin" / "python"
 OURS, AUTOGLUON = "Pellucid", "AutoGluon"
 Floats = npt.NDArray[np.float64]
 TOLD = ("network", "image_size", "members", "augmentation_strength")  # of Pellucid's own plan
+EPOCHS = 100  # of the two baselines, where the time allows it
 UNASKED = {"baseline": False, "robustness": False, "explain": False}
 
 
@@ -122,12 +125,10 @@ def recipe(case: Case) -> dict[str, Any]:
     """MedMNIST's published training of its ResNet-18 for 28 px."""
     import torch
 
-    def optimiser(network: Any, epochs: int) -> tuple[Any, Any]:
-        adam = torch.optim.Adam(network.parameters(), lr=1e-3)
-        drops = [epochs // 2, 3 * epochs // 4]
-        return adam, torch.optim.lr_scheduler.MultiStepLR(adam, drops, gamma=0.1)
+    def rate(share: float) -> float:
+        return 1e-3 * 0.1 ** ((share >= 0.5) + (share >= 0.75))
 
-    return _train(case, side=28, batch=128, optimiser=optimiser, change=lambda x: x)
+    return _train(case, 28, 128, optimiser=torch.optim.Adam, rate=rate, change=lambda x: x)
 
 
 def standard(case: Case) -> dict[str, Any]:
@@ -137,14 +138,15 @@ def standard(case: Case) -> dict[str, Any]:
 
     change = v2.Compose([v2.RandomResizedCrop(64, antialias=True), v2.RandomHorizontalFlip()])
 
-    def optimiser(network: Any, epochs: int) -> tuple[Any, Any]:
-        sgd = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-        return sgd, torch.optim.lr_scheduler.CosineAnnealingLR(sgd, epochs)
+    sgd = partial(torch.optim.SGD, momentum=0.9, weight_decay=1e-4)
+
+    def rate(share: float) -> float:
+        return 0.1 * 0.5 * (1 + math.cos(math.pi * share))
 
     def each(images: Any) -> Any:
         return torch.stack([change(image) for image in images])
 
-    return _train(case, side=64, batch=32, optimiser=optimiser, change=each)
+    return _train(case, 64, 32, optimiser=sgd, rate=rate, change=each)
 
 
 CONTESTANTS: dict[str, Callable[[Case], dict[str, Any]]] = {
@@ -156,13 +158,17 @@ CONTESTANTS: dict[str, Callable[[Case], dict[str, Any]]] = {
 
 def _train(
     case: Case,
-    *,
     side: int,
     batch: int,
-    optimiser: Callable[[Any, int], tuple[Any, Any]],
+    *,
+    optimiser: Callable[..., Any],
+    rate: Callable[[float], float],
     change: Callable[[Any], Any],
 ) -> dict[str, Any]:
-    """A plain loop: as many epochs as the time allows, 100 at most; the best by AUC on val."""
+    """A plain loop: as many epochs as the time allows, 100 at most; the best by AUC on val.
+
+    `rate` gives the learning rate for the share of the epochs that are done.
+    """
     import torch
     from torch import nn
 
@@ -183,10 +189,13 @@ def _train(
         shares = logits.sigmoid() if several else logits.softmax(dim=1)
         return auc_and_acc(truth.numpy(), shares.double().numpy())
 
-    started, epochs, done = time.monotonic(), 100, 0
+    started, epochs, took = time.monotonic(), EPOCHS, list[float]()
     best: tuple[float, dict[str, Any]] = (-1.0, {})
-    rule, schedule = optimiser(network, epochs)
-    while done < epochs:
+    rule = optimiser(network.parameters(), lr=rate(0.0))
+    while (done := len(took)) < epochs:
+        began = time.monotonic()
+        for group in rule.param_groups:
+            group["lr"] = rate(done / epochs)
         network.train()
         for rows in torch.randperm(len(images)).split(batch):
             if len(rows) == 1:
@@ -194,21 +203,27 @@ def _train(
             rule.zero_grad()
             loss_of(network(change(images[rows])), targets[rows]).backward()
             rule.step()
-        schedule.step()
-        done += 1
         auc = score("val")[0]
         if auc > best[0]:
             best = (auc, {k: v.clone() for k, v in network.state_dict().items()})
-        spent = time.monotonic() - started
-        if done == 1:  # its time tells how many there will be, and the rate falls accordingly
-            epochs = max(1, min(epochs, int(case["seconds"] / spent)))
-            rule, schedule = optimiser(network, max(1, epochs - 1))
-        if spent * (done + 1) / done > case["seconds"]:
-            break
+        took.append(time.monotonic() - began)
+        epochs = epochs_within(took, case["seconds"] - (time.monotonic() - started))
     seconds = time.monotonic() - started
     network.load_state_dict(best[1])
     auc, acc = score("test")
-    return {"auc": auc, "acc": acc, "seconds": seconds, "epochs": done}
+    return {"auc": auc, "acc": acc, "seconds": seconds, "epochs": len(took)}
+
+
+def epochs_within(took: list[float], left: float) -> int:
+    """How many epochs there will be: those that took these seconds, and those that `left` allows.
+
+    The first is the slowest and tells only of itself once there is another.
+
+    >>> epochs_within([5.0], 14.0), epochs_within([5.0, 2.0], 9.0), epochs_within([5.0], -1.0)
+    (3, 6, 1)
+    """
+    usual = float(np.mean(took[1:] or took))
+    return min(EPOCHS, len(took) + max(0, int(left / usual)))
 
 
 def _read(archive: Path, side: int) -> dict[str, tuple[Any, Any]]:

@@ -56,6 +56,14 @@ def test_the_recipe_trains_on_any_archive(
     assert 0 <= found["acc"] <= 1
 
 
+def test_the_first_epoch_does_not_tell_how_many_there_will_be(medmnist: Any) -> None:
+    assert medmnist.epochs_within([5.0], 14.0) == 3
+    assert medmnist.epochs_within([5.0, 2.0], 9.0) == 6
+    assert medmnist.epochs_within([5.0, 2.0, 2.0], 1.9) == 3
+    assert medmnist.epochs_within([5.0], -1.0) == 1
+    assert medmnist.epochs_within([0.1] * 99, 50.0) == 100
+
+
 def row(name: str, seed: int, auc: float) -> dict[str, Any]:
     head = {"data": "a", "contestant": name, "seed": seed, "budget": 60.0}
     return {**head, "auc": auc, "acc": 0.5, "seconds": 2.0}
