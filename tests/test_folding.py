@@ -275,6 +275,8 @@ def test_after_a_race_the_winner_has_the_folds(tmp_path, dataset):
     assert run.race_path.is_file()
     table = pd.read_csv(run.predictions_path("validation"), dtype={"image_id": str})
     assert sorted(table["image_id"]) == sorted(index["image_id"][index["split"] != "test"])
+    text = " ".join(run.report_path.read_text(encoding="utf-8").split())
+    assert "A race had chosen the plan on most of these images." in text
 
 
 def test_the_weights_of_each_part_are_taken_back(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ def calibrate(
 
     `run.json` gets what was done, or why nothing was. The images that choose the epoch choose the
     scaling too, so that it is a little too sure; those out of fold were judged by one network, and
-    the mean of several is a little surer than each.
+    the mean of several is a little less sure than each.
     """
     task, rows, logits = prepared.dataset.task, unseen.rows, unseen.logits.copy()
     done: dict[str, dict[str, Any]] = {}

@@ -135,16 +135,18 @@ def _candidates(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 
 
 def _members(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
-    trainings = _affordable(fingerprint, chosen)
+    trainings, most = _affordable(fingerprint, chosen), MOST_MEMBERS
+    if chosen["ensemble_of"] == "folds":
+        most = max(2, min(most, fingerprint.fewest_patients))
     if trainings is None and chosen["distil"]:
         return 3, "an ensemble is to be distilled"
     if trainings is None and chosen["ensemble_of"] == "folds":
-        return MOST_MEMBERS, "as many as there are folds"
+        return most, "as many as there are folds"
     if trainings is None:
         return 1, "without a budget one network is trained to its end"
     left = trainings - count_trainings(chosen["candidates"])
     least = 2 if chosen["distil"] or chosen["ensemble_of"] == "folds" else 1
-    members = max(least, min(MOST_MEMBERS, int(left) - chosen["distil"]))
+    members = max(least, min(most, int(left) - chosen["distil"]))
     return members, (
         f"{fingerprint.machine.images_per_second:g} images/s were measured: "
         f"{_count(trainings)} trainings of enough steps fit the budget"
@@ -153,6 +155,8 @@ def _members(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 
 def _ensemble_of(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
     members, patients = chosen["members"], fingerprint.fewest_patients
+    if members == 1:
+        return "seeds", "one network has nothing to share out"
     if members < FEWEST_FOLDS:
         return "seeds", f"with fewer than {FEWEST_FOLDS} folds a network has too few images"
     if chosen["distil"]:

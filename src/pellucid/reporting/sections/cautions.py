@@ -153,8 +153,8 @@ def _about_gap(documents: RunDocuments) -> Iterator[Caution]:
     """Validation chose the epoch, so that it flatters; say it when test does not confirm it."""
     for finding in find_gap({"blocks": documents.blocks}):
         if documents.n_folds and float(finding.figures["gap"]) < 0:
-            text = "Test was judged by the mean of all networks, validation by one each."
-            yield Caution("NOTE", finding.message, text)
+            why = "Test was judged by the mean of all networks, validation by one each."
+            yield Caution(finding.level, finding.message, f"{why} {finding.remedy}".strip())
         else:
             yield Caution(finding.level, finding.message, finding.remedy)
 

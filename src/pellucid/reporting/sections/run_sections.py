@@ -201,14 +201,17 @@ def methods(documents: RunDocuments) -> Iterator[str]:
             "kind, not how it would move at another hospital or with another training run."
         )
     if documents.n_folds:
+        raced = " A race had chosen the plan on most of these images."
+        alone = " The classical baseline learned from train alone."
         yield (
             f"Training and validation images were dealt {_by_patient(documents)}into "
             f"{documents.n_folds} folds. Each network learned from all of them but one, which "
             "decided its epoch. Figures on validation are of all these images, each judged by the "
             "one network that had not learned from it; calibration and operating points were "
-            "chosen there, for the mean of all. The test images decided nothing and were looked at "
-            "once, for this report."
-            + (" The classical baseline learned from train alone." if documents.baseline else "")
+            "chosen there, for the mean of all."
+            + (raced if documents.race.get("candidates") else "")
+            + (alone if documents.baseline else "")
+            + " The test images decided nothing and were looked at once, for this report."
         )
     elif documents.was_trained_here:
         yield (
