@@ -125,7 +125,9 @@ def test_the_plan_says_what_was_measured_and_repeats_the_run(tmp_path, dataset):
     plan = yaml.safe_load(run.plan_path.read_text())
     assert plan["network"] == race["winner"]["network"]
     assert plan["candidates"] == 1
-    assert "measured: AUROC" in run.plan_path.read_text()
+    lines = run.plan_path.read_text().splitlines()
+    assert [line for line in lines if line.startswith("network:") and "# measured: AUROC" in line]
+    assert "image_size: 16  # yours: set by the user" in lines
     assert [len(c["aurocs"]) for c in race["candidates"]] == [1, 1]
     assert {row["settings"]["network"] for row in race["trainings"]} == {"plain", "resnet18"}
     assert not (run.folder / "race").exists()
@@ -171,6 +173,23 @@ def test_an_interrupted_race_goes_on_where_it_was(tmp_path, dataset, monkeypatch
     train(dataset, tmp_path / "run", settings=QUICK, resume=True)  # after its end as well
 
 
+def test_no_fold_counts_twice(tmp_path, dataset, monkeypatch):
+    rates = [0.01, 0.02, 0.03, 0.04, 0.05]
+    named = [Candidate({"network": "plain", "learning_rate": rate}) for rate in rates]
+    monkeypatch.setattr(racing, "propose", lambda *args: named)
+    monkeypatch.setattr(racing, "MOST_FOLDS", 2)
+    run = train(dataset, tmp_path / "run", settings=QUICK | {"candidates": 5, "epochs": 1})
+    race = json.loads(run.race_path.read_text())
+    rounds = sorted(len(each["aurocs"]) for each in race["candidates"])
+    assert rounds == [1, 1, 2, 2, 2]
+    means = {
+        each["settings"]["learning_rate"]: np.mean(each["aurocs"])
+        for each in race["candidates"]
+        if len(each["aurocs"]) == 2
+    }
+    assert means[race["winner"]["learning_rate"]] == max(means.values())
+
+
 def test_a_plan_that_cannot_be_trained_loses(tmp_path, dataset, monkeypatch):
     real, error = loop.train, Diverged("The loss must stay finite", "nan")
 
@@ -200,6 +219,8 @@ def test_who_is_too_slow_for_its_share_does_not_race(tmp_path, dataset, monkeypa
     assert "cannot be tried in the time" in race["no_race"]
     assert race["trainings"] == []
     assert "network resnet18, image_size 16 does not race: 1 images/s here" in told
+    lines = run.plan_path.read_text().splitlines()
+    assert [line for line in lines if line.startswith("network: plain  # rule: ")]
     plan = yaml.safe_load(run.plan_path.read_text())
     assert (plan["network"], plan["candidates"], plan["budget_seconds"]) == ("plain", 1, 6.0)
     assert "How the plan was chosen" not in run.report_path.read_text()

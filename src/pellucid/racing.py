@@ -71,18 +71,20 @@ def race(run: Run, prepared: Prepared, wish: Request, progress: Progress) -> Pre
         f"{len(contenders)} plans race on folds of the training images: "
         + "; ".join(candidate.name for candidate in contenders)
     )
-    left, fold = contenders, 0
-    while len(left) > 1:
-        for candidate in left:
-            candidate.scores.append(entry.score(candidate, fold % entry.record.n_folds))
-        left, fold = survivors(left), fold + 1
-    (winner,) = left
+    left = contenders
+    for fold in range(entry.record.n_folds):
+        if len(left) > 1:
+            for candidate in left:
+                candidate.scores.append(entry.score(candidate, fold))
+            left = survivors(left)
+    winner = max(left, key=lambda candidate: candidate.mean)  # several where folds were too few
     told = f"AUROC {_aurocs(winner)} on folds of the training images, " + ", ".join(
         f"{_aurocs(other)} by {other.name}" for other in contenders if other is not winner
     )
     progress.say(f"Chosen: {winner.name}: {told}")
     plan, reasons = entry.final_plan(winner)
-    reasons |= dict.fromkeys(winner.settings, f"measured: {told}")
+    raced = winner.settings.keys() - entry.record.asked.keys()
+    reasons |= dict.fromkeys(raced, f"measured: {told}")
     reasons["candidates"] = f"measured: {len(contenders)} have raced, see race.json"
     entry.record.close(winner, contenders)
     run.add_facts(race={"seconds": round(entry.record.seconds, 1), "plans": len(contenders)})
@@ -191,7 +193,8 @@ class _Race:
                 why_not = "a class has too few patients for folds"
         decided: Row = {"left_out": left_out, "folds": n_folds}
         if why_not:
-            self.contenders = self.contenders[:1]
+            first = self.contenders[0]  # which is what the rules say without being told
+            self.contenders = [Candidate({}, images_per_second=first.images_per_second)]
             self.record.begin(self.contenders, **decided, seconds_each=None, no_race=why_not)
             return why_not
         share = self._share(len(self.contenders))
@@ -285,6 +288,7 @@ class _Race:
             place = f"{candidate.name}, fold {fold + 1}"
             self.progress.now(f"  {place}: step {done} of {steps}, {rate:,.0f} images/s")
 
+        began = time.monotonic()
         try:
             result = loop.train(
                 own.classifier,
@@ -303,8 +307,8 @@ class _Race:
             )
         except Diverged as error:
             self.progress.say(f"  {candidate.name}: {error}")
-            seconds = self.record.seconds_each or 0.0
-            return {"auroc": None, "seconds": seconds, "reason": str(error)}
+            took = round(time.monotonic() - began, 2)
+            return {"auroc": None, "seconds": took, "reason": str(error)}
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         began = time.monotonic()

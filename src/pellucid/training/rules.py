@@ -214,7 +214,7 @@ def _augmentation_strength(fingerprint: Fingerprint, chosen: Chosen) -> tuple[fl
 
 def _patience(_: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     # The gain comes late, when the cosine has brought the rate down: do not stop before it.
-    return max(8, round(0.3 * chosen["epochs"])), "about a third of the epochs"
+    return max(8, round(0.3 * chosen["epochs"])), "a third of the epochs, at least 8"
 
 
 def _warmup_epochs(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:

@@ -119,7 +119,10 @@ def _calibrated(calibration: dict[str, dict[str, Any]]) -> str:
             line = f"{done['slope']:.2f} · logit {sign} {abs(done['intercept']):.2f}"
             told.append(f"replaced the logit{of_target} by {line}")
         elif done.get("reason"):
-            told.append(f"left the logits{of_target} as they were, since {done['reason']}")
+            did = f"left the logits{of_target} as they were"
+            if done.get("weights_taken_back"):
+                did = f"took the class weights{of_target} back and scaled no logits"
+            told.append(f"{did}, since {done['reason']}")
     return f" Calibration on validation {listing(told)}." if told else ""
 
 
