@@ -189,7 +189,8 @@ def _train(
         shares = logits.sigmoid() if several else logits.softmax(dim=1)
         return auc_and_acc(truth.numpy(), shares.double().numpy())
 
-    started, epochs, took = time.monotonic(), EPOCHS, list[float]()
+    started, epochs = time.monotonic(), EPOCHS
+    took: list[float] = []
     best: tuple[float, dict[str, Any]] = (-1.0, {})
     rule = optimiser(network.parameters(), lr=rate(0.0))
     while (done := len(took)) < epochs:

@@ -9,8 +9,8 @@ limit: images a second at steady state, within an epoch. The bare limit is the s
 bfloat16 (where the processor multiplies it) and channels-last, images that are a ready tensor, no
 augmentation: forward, backward and torch's fused AdamW. It runs twice, as torch does it, and with
 Pellucid's matrix products for small maps and its way of calling the optimiser. Pellucid reads uint8
-pixels, augments with a full policy and clips gradients. The turns are
-short and many, since the machine's speed changes within minutes.
+pixels, augments with a full policy and clips gradients. The turns are short and many, since the
+machine's speed changes within minutes.
 
 peers: the same beside other tools (`benchmarks/peers/`). They read PNG files of the same images, or
 cache them, in the way their documentation shows, in float32; "fast" gives the same peer bfloat16

@@ -45,18 +45,25 @@ def train(dataset, out, resume=False, **settings):
     )
 
 
-@pytest.fixture(scope="module")
-def trained(dataset, tmp_path_factory):
-    """A run, and the data of each training."""
-    seen = []
-    real = loop.train
+def watch_trainings(patch, stopped=None):
+    """The data of each training from now on; the one of this number, from 1, is interrupted."""
+    seen, real = [], loop.train
 
     def watch(network, plan, data, *args, **kwargs):
         seen.append(data)
+        if len(seen) == stopped:
+            raise KeyboardInterrupt
         return real(network, plan, data, *args, **kwargs)
 
+    patch.setattr(loop, "train", watch)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def trained(dataset, tmp_path_factory):
+    """A run, and the data of each training."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "train", watch)
+        seen = watch_trainings(patch)
         run = train(dataset, tmp_path_factory.mktemp("runs") / "run")
     return run, seen
 
@@ -136,15 +143,7 @@ def test_it_is_told_in_the_plan_and_the_report(trained):
 
 def test_interrupted_it_goes_on_with_the_same_folds(tmp_path, dataset, trained, monkeypatch):
     whole, _ = trained
-    real, calls = loop.train, []
-
-    def interrupted(*args, **kwargs):
-        calls.append(args[1].seed)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(loop, "train", interrupted)
+    watch_trainings(monkeypatch, stopped=2)
     with pytest.raises(KeyboardInterrupt):
         train(dataset, tmp_path / "run")
     run = train(dataset, tmp_path / "run", resume=True)
@@ -223,15 +222,7 @@ def test_folds_are_balanced_as_the_split_was_also_when_resumed(tmp_path, monkeyp
         "progress": Progress(quiet=True),
         **NETWORK_ALONE,
     }
-    real, calls = loop.train, []
-
-    def stop_once(network, plan, data, *args, **kwargs):
-        calls.append(data)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(network, plan, data, *args, **kwargs)
-
-    monkeypatch.setattr(loop, "train", stop_once)
+    calls = watch_trainings(monkeypatch, stopped=2)
     with pytest.raises(KeyboardInterrupt):
         pipeline.train(dataset, tmp_path / "run", stratify_by=("site",), **wish)
     run = pipeline.train(dataset, tmp_path / "run", resume=True, **wish)
@@ -286,13 +277,7 @@ def test_the_weights_of_each_part_are_taken_back(tmp_path, monkeypatch):
             if int(path.stem.partition("_")[0][1:]) % 100 >= 8:
                 path.unlink()  # 8 patients of a and of b, 24 of c
     dataset = read_dataset(images, patient_pattern=PATTERN)
-    seen, real = [], loop.train
-
-    def watch(network, plan, data, *args, **kwargs):
-        seen.append(data)
-        return real(network, plan, data, *args, **kwargs)
-
-    monkeypatch.setattr(loop, "train", watch)
+    seen = watch_trainings(monkeypatch)
     raw = train(dataset, tmp_path / "raw", class_weights="balanced", calibration="none")
     run = train(dataset, tmp_path / "run", class_weights="balanced")
     done = run.facts["training"]["calibration"]["label"]

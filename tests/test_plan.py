@@ -354,6 +354,7 @@ def test_five_networks_share_out_train_and_validation() -> None:
     assert planned("members", {"ensemble_of": "folds"}, **many) == 5
     assert planned("members", {"ensemble_of": "folds"}, fewest_patients=4) == 4
     assert planned("ensemble_of", {"members": 5}, fewest_patients=10) == "folds"
+    assert planned("members", {"ensemble_of": "folds"}) == 5
     with pytest.raises(PlanError, match=r"distil=true.*ensemble_of=seeds"):
         build_plan(fingerprint(), {"ensemble_of": "folds", "members": 3, "distil": True})
 

@@ -333,16 +333,19 @@ def test_unknown_patients_are_not_counted(tmp_path: Path) -> None:
     assert f"On {n_images} images never used in training, AUROC was" in text
 
 
+def set_aurocs(run: Path, **values: tuple[float, float, float]) -> None:
+    """The AUROC of each split with its interval: value, low, high."""
+    document = json.loads((run / "evaluation.json").read_text())
+    for block in document["blocks"]:
+        value, low, high = values[block["split"]]
+        block["metrics"]["auroc"] |= {"value": value, "low": low, "high": high}
+    edit(run / "evaluation.json", **document)
+
+
 @pytest.mark.usefixtures("no_drawing")
 def test_few_patients_wide_interval_and_gap_are_said(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", CHEST, n_images=160)
-    document = json.loads((run / "evaluation.json").read_text())
-    values = {"test": (0.80, 0.70, 0.88), "validation": (0.95, 0.93, 0.97)}
-    for block in document["blocks"]:
-        block["metrics"]["auroc"] |= dict(
-            zip(("value", "low", "high"), values[block["split"]], strict=True)
-        )
-    edit(run / "evaluation.json", **document)
+    set_aurocs(run, test=(0.80, 0.70, 0.88), validation=(0.95, 0.93, 0.97))
     text = read_page(run).text
     assert re.search(r"Test holds only \d+ patients with NORMAL and \d+ patients with PNEU", text)
     assert "The interval of AUROC is wide (0.700–0.880)" in text
@@ -352,13 +355,7 @@ def test_few_patients_wide_interval_and_gap_are_said(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_drawing")
 def test_the_mean_of_folds_may_be_ahead_of_the_networks_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", CHEST, n_images=160)
-    document = json.loads((run / "evaluation.json").read_text())
-    values = {"test": (0.95, 0.93, 0.97), "validation": (0.80, 0.75, 0.85)}
-    for block in document["blocks"]:
-        block["metrics"]["auroc"] |= dict(
-            zip(("value", "low", "high"), values[block["split"]], strict=True)
-        )
-    edit(run / "evaluation.json", **document)
+    set_aurocs(run, test=(0.95, 0.93, 0.97), validation=(0.80, 0.75, 0.85))
     assert "Test may be easier" in read_page(run).text
     training = json.loads((run / "run.json").read_text()).get("training", {})
     edit(run / "run.json", training={**training, "ensemble_of": "folds", "members": 5})

@@ -136,7 +136,7 @@ def _candidates(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 
 def _members(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     trainings, most = _affordable(fingerprint, chosen), MOST_MEMBERS
-    if chosen["ensemble_of"] == "folds":
+    if chosen["ensemble_of"] == "folds" and fingerprint.fewest_patients:
         most = max(2, min(most, fingerprint.fewest_patients))
     if trainings is None and chosen["distil"]:
         return 3, "an ensemble is to be distilled"
