@@ -11,15 +11,17 @@ from typing import Any
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, system and Python; no host name."""
-    model = platform.processor() or platform.machine()
+    """Processor, cores, whether it multiplies bfloat16, system and Python; no host name."""
+    model, known = platform.processor() or platform.machine(), ""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
-        lines = cpuinfo.read_text().splitlines()
+        known = cpuinfo.read_text()
+        lines = known.splitlines()
         model = next((ln.split(":", 1)[1].strip() for ln in lines if "model name" in ln), model)
     return {
         "processor": model,
         "cores": os.cpu_count(),
+        "bfloat16": any(flag in known for flag in ("avx512_bf16", "amx_bf16")),
         "system": platform.system(),
         "python": platform.python_version(),
     }

@@ -303,7 +303,9 @@ def rows_of(
                     row = {**head, "budget": seconds, **found, **asked, "commit": _commit()}
                     print({k: _short(v) for k, v in row.items()}, file=sys.stderr, flush=True)
                     cores = len(os.sched_getaffinity(0))  # that it was allowed, of the machine's
-                    yield {**row, "machine": describe_machine()["processor"], "cores": cores}
+                    machine = describe_machine()
+                    where_run = {"machine": machine["processor"], "bfloat16": machine["bfloat16"]}
+                    yield {**row, **where_run, "cores": cores}
 
 
 def _deal(source: Path, seed: int, options: argparse.Namespace, folder: Path) -> dict[str, Any]:

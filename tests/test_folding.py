@@ -14,7 +14,7 @@ from pellucid import fitting, pipeline
 from pellucid.bundle import load_bundle
 from pellucid.data.index import read_dataset
 from pellucid.data.split import assign_splits
-from pellucid.errors import PlanError, SplitError
+from pellucid.errors import PlanError, SplitError, UsageError
 from pellucid.images.preprocessing import Preprocessing, preprocess
 from pellucid.images.reading import read_image
 from pellucid.network.classifier import build_classifier
@@ -225,6 +225,8 @@ def test_folds_are_balanced_as_the_split_was_also_when_resumed(tmp_path, monkeyp
     calls = watch_trainings(monkeypatch, stopped=2)
     with pytest.raises(KeyboardInterrupt):
         pipeline.train(dataset, tmp_path / "run", stratify_by=("site",), **wish)
+    with pytest.raises(UsageError, match="--stratify-by patient_id instead of site"):
+        pipeline.train(dataset, tmp_path / "run", resume=True, stratify_by=("patient_id",), **wish)
     run = pipeline.train(dataset, tmp_path / "run", resume=True, **wish)
     index = run.load_index()
     for data in calls:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pellucid.errors import PlanError, UsageError
 from pellucid.images.preprocessing import Preprocessing
+from pellucid.network.backbones import build_backbone
 from pellucid.network.spec import NetworkSpec
 from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.plan import (
@@ -97,9 +99,13 @@ def test_the_network_follows_size_and_machine(
     [
         ({}, {}, 48, "plain"),
         ({"network": "resnet34"}, {}, 64, "resnet34"),
+        ({"network": "resnet18"}, {}, 64, "resnet18"),
+        ({"network": "plain"}, {"pretrained": ("resnet18",)}, 48, "plain"),
         ({"weights": "mine.pth"}, {}, 64, "resnet18"),
+        ({"weights": "mine.pth", "image_size": 28}, {}, 28, "resnet18"),
         ({"image_size": 64}, {}, 64, "resnet18"),
         ({}, {"pretrained": ("resnet18",)}, 64, "resnet18"),
+        ({"weights": None}, {"pretrained": ("resnet18",)}, 48, "plain"),
         ({}, {"gpu": "a GPU"}, 224, "resnet18"),
     ],
 )
@@ -110,6 +116,30 @@ def test_where_time_is_counted_a_cpu_learns_from_small_images(
     plan, reasons = build_plan(fingerprint(machine=machine, **large), settings, budget=60)
     assert (plan.image_size, plan.network) == (size, network)
     assert ("while a budget runs" in reasons["image_size"]) == (size == 48)
+
+
+def test_many_images_bear_a_deeper_plain_network(tmp_path: Path) -> None:
+    small = {"median_height": 28, "median_width": 28}
+    assert planned("blocks", n_train=1999, **small) == ()
+    assert planned("blocks", n_train=2000) == ()  # a ResNet
+    assert planned("blocks", {"blocks": []}, n_train=2000, **small) == ()
+    plan, reasons = build_plan(fingerprint(n_train=2000, **small))
+    deep, shallow = (
+        build_backbone(NetworkSpec(**own.network_spec()))
+        for own in (plan, apply_settings(plan, {"blocks": []}))
+    )
+    image = torch.zeros(1, 1, 28, 28)
+    assert deep(image).shape[-2:] == shallow(image).shape[-2:] == (3, 3)
+    path = save_plan(plan, tmp_path / "plan.yaml", reasons)
+    line = (
+        "blocks: [{channels: 32, pooling: none}, {channels: 32}, {channels: 64, pooling: none}, "
+        "{channels: 64}, {channels: 128, pooling: none}, {channels: 128}]"
+        "  # rule: 2,000 training images: two convolutions a size"
+    )
+    assert line in path.read_text(encoding="utf-8").splitlines()
+    assert load_plan(path) == plan
+    with pytest.raises(PlanError, match="Set network=plain, or blocks="):
+        make_plan(fingerprint(), path=path, settings={"network": "resnet18"})
 
 
 def test_pretrained_weights_get_the_stem_they_were_trained_with() -> None:
@@ -227,7 +257,7 @@ def test_a_whole_plan_file_repeats_the_plan_on_other_data(tmp_path: Path) -> Non
         ({"fractions": [0.5, 0.1, 0.1]}, "fractions must add up to 1, got 0.5"),
         ({"fractions": [0.5, 0.5]}, "fractions"),
         ({"mean": [0.1, 0.2], "channels": 3}, "mean must hold one value or one for each of the 3"),
-        ({"blocks": [{"channels": 4}]}, "blocks belong to the network plain only"),
+        ({"blocks": [{"channels": 4}]}, "blocks belong to the network plain only.*blocks=\\[]"),
         ({"network": "plain", "blocks": [{"chanels": 4}]}, 'Did you mean "channels"'),
         ({"optimiser": "sgd", "momentum": 0.0}, "nesterov needs a momentum"),
     ],

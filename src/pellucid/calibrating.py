@@ -38,15 +38,16 @@ def calibrate(
     scaling too, so that it is a little too sure; those out of fold were judged by one network, and
     the mean of several is a little less sure than each.
     """
-    task, rows, logits = prepared.dataset.task, unseen.rows, unseen.logits.copy()
+    task, logits = prepared.dataset.task, unseen.logits.copy()
     done: dict[str, dict[str, Any]] = {}
-    if prepared.plan.calibration == "validation" and len(rows):
+    if prepared.plan.calibration == "validation":
         weights = _weights(prepared)
         for target in task.targets:
             if target.name in weights:
                 line = 1.0, tuple((-np.log(weights[target.name])).tolist())
                 _scale(classifier, logits, target, task, line)
-        codes, table = prepared.dataset.codes()[rows], prepared.dataset.table.iloc[rows]
+        codes = prepared.dataset.codes()[unseen.rows]
+        table = prepared.dataset.table.iloc[unseen.rows]
         for number, target in enumerate(task.targets):
             known = codes[:, number] >= 0
             own = probabilities_from_logits(logits[:, task.slices()[target.name]], target)

@@ -185,6 +185,6 @@ def keep_bundle(
 
 def _thresholds(run: Run, task: Task, points: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """What thresholds cost on the validation images, since the test images choose none."""
-    path = run.predictions_path("validation")
+    rows = read_predictions(run.predictions_path("validation"))
     at = {name: [float(point["threshold"]) for point in some] for name, some in points.items()}
-    return threshold_costs(read_predictions(path), task, at) if path.is_file() else {}
+    return threshold_costs(rows, task, at)

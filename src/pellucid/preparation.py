@@ -263,6 +263,14 @@ def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress)
             "A resumed run keeps its plan, and the options given would change it",
             remedy="Give the same options as at the start, or choose another --out.",
         )
+    stratify_by = tuple(run.facts.get("stratify_by", ()))
+    if wish.stratify_by not in ((), stratify_by):
+        raise UsageError(
+            "A resumed run keeps its split",
+            f"--stratify-by {' '.join(wish.stratify_by)} instead of "
+            + (" ".join(stratify_by) or "none"),
+            "Give the same options as at the start, or choose another --out.",
+        )
     table = run.load_index()
     if sorted(table["image_id"]) != sorted(dataset.table["image_id"]):
         raise UsageError(
@@ -278,7 +286,6 @@ def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress)
     if plan.ensemble_of == "seeds" and plan.candidates == 1:
         return prepared  # nothing is dealt any more
     copies = find_copies(prepared.cache, progress.counter("Comparing pictures"))
-    stratify_by = tuple(run.facts.get("stratify_by", ()))
     return replace(prepared, linked=copies.groups(len(table)), stratify_by=stratify_by)
 
 

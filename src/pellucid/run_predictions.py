@@ -42,9 +42,8 @@ def predict_splits(
 
     Those of validation are `unseen`: of an ensemble of folds all images of train too, out of fold.
     """
-    if len(unseen.rows):
-        table = _tabulate(prepared, unseen.rows, "validation", unseen.logits)
-        save_predictions(table, run.predictions_path("validation"))
+    table = _tabulate(prepared, unseen.rows, "validation", unseen.logits)
+    save_predictions(table, run.predictions_path("validation"))
     for split in TESTS:
         rows = prepared.rows(split)
         if not len(rows):

@@ -93,6 +93,12 @@ DEFAULT_BLOCKS = (
     Block(channels=128),
     Block(channels=256, pooling="none"),
 )
+# Two convolutions before each pooling, as VGG has them.
+DEEP_BLOCKS = tuple(
+    Block(channels=channels, pooling=pooling)
+    for channels in (32, 64, 128)
+    for pooling in ("none", "max")
+)
 
 
 class NetworkSpec(_Strict):

@@ -79,7 +79,9 @@ def save_plan(plan: Plan, path: Path, reasons: Mapping[str, str] | None = None) 
 def plan_text(plan: Plan, reasons: Mapping[str, str]) -> str:
     """The plan as YAML, a comment a line: the reason, or what the hyperparameter means."""
     lines = ["# Every hyperparameter of a run. Edit a copy and give it back with --plan."]
-    for key, value in plan.model_dump(mode="json").items():
+    values = plan.model_dump(mode="json")
+    values["blocks"] = [block.model_dump(exclude_defaults=True) for block in plan.blocks]
+    for key, value in values.items():
         comment = reasons.get(key) or Plan.model_fields[key].description
         lines.append(f"{key}: {_yaml(value)}  # {comment}")
     return "\n".join(lines) + "\n"

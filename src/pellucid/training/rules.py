@@ -1,8 +1,8 @@
 """From a fingerprint to hyperparameters, each with its reason.
 
 A rule sees the fingerprint and what was chosen before it, the user's own settings included, so that
-`network=vgg11` also changes the learning rate. What no rule touches is a fixed choice. Rules know
-no image and no file.
+`network=vgg11` also changes the learning rate. What a later rule decides, it does not see: that is
+not there until then. What no rule touches is a fixed choice. Rules know no image and no file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pellucid.network.spec import DEEP_BLOCKS
 from pellucid.training.candidates import NETWORKS_CPU, count_trainings
 from pellucid.training.fingerprint import Fingerprint
 from pellucid.training.hyperparameters import Plan
@@ -18,7 +19,7 @@ IMAGE_SIZE_CPU, IMAGE_SIZE_GPU = 64, 224
 IMAGE_SIZE_BUDGET = 48  # on a CPU, where time is counted: docs/log.md
 # A guess, not measured: patience or a budget usually ends the training earlier.
 STEPS_WANTED = 3000
-SMALL_DATASET = 500
+SMALL_DATASET, LARGE_DATASET = 500, 2000  # training images
 ENOUGH_STEPS, ENOUGH_EPOCHS = 600, 8  # read off a few runs, see docs/log.md
 FULL_STRENGTH_EPOCHS, LEAST_STRENGTH = 30, 0.25  # the least is for the next hospital's pictures
 MOST_MEMBERS = 5
@@ -26,6 +27,7 @@ FEWEST_FOLDS, PATIENTS_A_FOLD = 5, 2  # with three, a network has too few images
 # Trainings that the budget allows, and candidates that race: a share is still several trainings.
 RACES = ((80, 6), (40, 4))
 TINY, SMALL = 32, 48  # pixels a side
+SMALL_NETWORK, LARGE_NETWORK = NETWORKS_CPU
 _HINTS = {
     "chest_xray": ("chest", "pneumonia", "cxr", "covid"),
     "breast_ultrasound": ("breast", "busi", "ultrasound"),
@@ -39,7 +41,8 @@ Rule = Callable[[Fingerprint, Chosen], tuple[Any, str]]
 
 def apply_rules(fingerprint: Fingerprint, settings: Chosen) -> tuple[Plan, dict[str, str]]:
     """The plan for a dataset, and for each hyperparameter why: fixed, by a rule, or the user's."""
-    chosen = Plan(**settings).model_dump()
+    given = Plan(**settings).model_dump()
+    chosen = {key: value for key, value in given.items() if key in settings or key not in RULES}
     reasons = {key: f"fixed: {field.description}" for key, field in Plan.model_fields.items()}
     reasons |= dict.fromkeys(settings, "yours: set by the user")
     for key, rule in RULES.items():
@@ -64,9 +67,18 @@ def _image_size(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 
 def _learns_small(fingerprint: Fingerprint, chosen: Chosen) -> bool:
     """Whether time is counted, and neither weights nor a network ask for larger images."""
-    published = chosen["weights"] or chosen["network"] in fingerprint.machine.pretrained
-    counted = chosen["budget_seconds"] is not None
-    return counted and not published and chosen["network"] in NETWORKS_CPU
+    if chosen["budget_seconds"] is None:
+        return False
+    if "network" in chosen:
+        return bool(chosen["network"] == SMALL_NETWORK)
+    return not _has_weights(fingerprint, chosen)
+
+
+def _has_weights(fingerprint: Fingerprint, chosen: Chosen) -> bool:
+    """Whether the large network would be pretrained, as the user says or by what lies here."""
+    if "weights" in chosen:
+        return chosen["weights"] is not None
+    return LARGE_NETWORK in fingerprint.machine.pretrained
 
 
 def _channels(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
@@ -80,8 +92,8 @@ def _weights(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str | None, str]
         return None, "published weights are of larger images"
     if name in known:
         return "imagenet", f"ImageNet weights of {name} lie on this machine"
-    if name == "plain":
-        return None, "nobody has published weights of the plain network"
+    if name == SMALL_NETWORK:
+        return None, f"{name} has none; {LARGE_NETWORK} has: --weights imagenet fetches them"
     return None, f"none of {name} lie here: --weights imagenet fetches them, --weights FILE reads"
 
 
@@ -92,13 +104,21 @@ def _first_layer_rate(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
 
 
 def _network(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
-    if (
-        chosen["image_size"] <= SMALL
-        and not chosen["weights"]
-        and not _is_on_gpu(fingerprint, chosen)
-    ):
-        return "plain", f"at {chosen['image_size']} pixels on a CPU it sees many times the images"
-    return "resnet18", "the lecture's residual network, in its smallest size"
+    size = chosen["image_size"]
+    too_small = "weights" not in chosen and size <= TINY  # for those that lie here
+    scratch = too_small or not _has_weights(fingerprint, chosen)
+    if size <= SMALL and scratch and not _is_on_gpu(fingerprint, chosen):
+        return SMALL_NETWORK, f"at {size} pixels on a CPU it sees many times the images"
+    return LARGE_NETWORK, "the lecture's residual network, in its smallest size"
+
+
+def _blocks(fingerprint: Fingerprint, chosen: Chosen) -> tuple[list[dict[str, Any]], str]:
+    if chosen["network"] != SMALL_NETWORK:
+        return [], f"{chosen['network']} has layers of its own"
+    images = f"{fingerprint.n_train:,} training images"
+    if fingerprint.n_train < LARGE_DATASET:
+        return [], f"{images}: one convolution a size, with 32, 64, 128 and 256 channels"
+    return [block.model_dump() for block in DEEP_BLOCKS], f"{images}: two convolutions a size"
 
 
 def _small_stem(_: Fingerprint, chosen: Chosen) -> tuple[bool | None, str]:
@@ -136,16 +156,16 @@ def _candidates(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 
 def _members(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     trainings, most = _affordable(fingerprint, chosen), MOST_MEMBERS
-    if chosen["ensemble_of"] == "folds" and fingerprint.fewest_patients:
+    if chosen.get("ensemble_of") == "folds" and fingerprint.fewest_patients:
         most = max(2, min(most, fingerprint.fewest_patients))
     if trainings is None and chosen["distil"]:
         return 3, "an ensemble is to be distilled"
-    if trainings is None and chosen["ensemble_of"] == "folds":
+    if trainings is None and chosen.get("ensemble_of") == "folds":
         return most, "as many as there are folds"
     if trainings is None:
         return 1, "without a budget one network is trained to its end"
     left = trainings - count_trainings(chosen["candidates"])
-    least = 2 if chosen["distil"] or chosen["ensemble_of"] == "folds" else 1
+    least = 2 if chosen["distil"] or chosen.get("ensemble_of") == "folds" else 1
     members = max(least, min(most, int(left) - chosen["distil"]))
     return members, (
         f"{fingerprint.machine.images_per_second:g} images/s were measured: "
@@ -224,8 +244,9 @@ def _warmup_epochs(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
 RULES: dict[str, Rule] = {
     "image_size": _image_size,
     "channels": _channels,
-    "weights": _weights,
     "network": _network,
+    "blocks": _blocks,
+    "weights": _weights,
     "small_stem": _small_stem,
     "batch_size": _batch_size,
     "augmentation": _augmentation,
