@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -13,6 +14,7 @@ from PIL import Image
 from cli import pellucid
 from dicom_files import write_dicom
 from pellucid import pipeline
+from pellucid.data.external import with_external
 from pellucid.data.index import read_dataset
 from pellucid.errors import DataError, PlanError
 from pellucid.progress import Progress
@@ -60,6 +62,32 @@ def test_the_rarest_class_is_counted_by_patient_outside_a_given_test(tmp_path: P
             save(tmp_path / split / label / f"p{number}_{picture}.png", np.full((9, 9), number))
     found = measure_fingerprint(read_dataset(tmp_path, patient_pattern=PATTERN), HERE)
     assert (found.fewest_patients, found.validation_given) == (2, True)
+
+
+def test_train_is_counted_as_it_will_be_split(tmp_path: Path) -> None:
+    """A missing test or validation is set apart from train, and no external image is learned."""
+    paths = [tmp_path / f"{number}.png" for number in range(40)]
+    for number, path in enumerate(paths):
+        save(path, np.full((9, 9 if number < 20 else 30), number))
+    labels = ["ill" if number % 2 else "well" for number in range(40)]
+    table = pd.DataFrame({"image_path": paths, "label": labels})
+
+    def measured(*splits: str) -> Fingerprint:
+        own = table[: len(splits)]
+        (own.assign(split=splits) if any(splits) else own).to_csv(tmp_path / "a.csv", index=False)
+        return measure_fingerprint(read_dataset(tmp_path / "a.csv"), HERE)
+
+    assert measured(*[""] * 40).n_train == 28
+    assert measured(*["train"] * 40).n_train == 28
+    assert measured(*["train"] * 34, *["test"] * 6).n_train == 28  # 0.7 / (0.7 + 0.15) of 34
+    assert measured(*["train"] * 34, *["val"] * 6).n_train == 28
+    found = measured(*["train"] * 14, *["val"] * 3, *["test"] * 3)
+    assert (found.n_train, found.pictures.n_looked_at, found.pictures.side) == (14, 17, 9)
+    table[:20].to_csv(tmp_path / "own.csv", index=False)
+    table[20:].to_csv(tmp_path / "other.csv", index=False)
+    both = with_external(read_dataset(tmp_path / "own.csv"), read_dataset(tmp_path / "other.csv"))
+    found = measure_fingerprint(both, HERE)
+    assert (found.n_images, found.n_train, found.pictures.side) == (40, 14, 9)
 
 
 def test_one_coloured_picture_makes_a_coloured_dataset_and_jpegs_noise_does_not(

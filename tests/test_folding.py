@@ -227,7 +227,7 @@ def test_folds_are_balanced_as_the_split_was_also_when_resumed(tmp_path, monkeyp
         pipeline.train(dataset, tmp_path / "run", stratify_by=("site",), **wish)
     with pytest.raises(UsageError, match="--stratify-by patient_id instead of site"):
         pipeline.train(dataset, tmp_path / "run", resume=True, stratify_by=("patient_id",), **wish)
-    run = pipeline.train(dataset, tmp_path / "run", resume=True, **wish)
+    run = pipeline.train(dataset, tmp_path / "run", resume=True, stratify_by=["site"], **wish)
     index = run.load_index()
     for data in calls:
         own = index.iloc[data.validation].drop_duplicates("patient_id")

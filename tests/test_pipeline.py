@@ -277,8 +277,9 @@ def test_resuming_a_finished_run_changes_nothing(images: Path, tmp_path: Path) -
     for _ in range(2):
         done = package.train(dataset, tmp_path / "run", settings=QUICK, **resumed)
     assert len(pd.read_csv(done.folder / "history.csv")) == 3
-    with pytest.raises(UsageError, match="keeps its plan"):
-        package.train(dataset, tmp_path / "run", settings={**QUICK, "epochs": 9}, **resumed)
+    for change in ({"epochs": 9}, {"network": "vgg11"}):  # whose layers are not the plan's blocks
+        with pytest.raises(UsageError, match="keeps its plan"):
+            package.train(dataset, tmp_path / "run", settings={**QUICK, **change}, **resumed)
     (tmp_path / "other.yaml").write_text("epochs: 9\n")
     with pytest.raises(UsageError, match="keeps its plan"):
         package.train(dataset, tmp_path / "run", plan=tmp_path / "other.yaml", **resumed)

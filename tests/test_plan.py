@@ -118,6 +118,23 @@ def test_where_time_is_counted_a_cpu_learns_from_small_images(
     assert ("while a budget runs" in reasons["image_size"]) == (size == 48)
 
 
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("budget", [None, 60.0])
+def test_what_only_one_network_has_asks_for_it(gpu: bool, budget: float | None) -> None:
+    small = {"median_height": 28, "median_width": 28, "gpu": gpu}
+    plan, _ = build_plan(fingerprint(**small), {"small_stem": True}, budget)
+    assert (plan.network, plan.small_stem) == ("resnet18", True)
+    plan, reasons = build_plan(fingerprint(**small), {"blocks": [{"channels": 4}]}, budget)
+    assert (plan.network, plan.blocks[0].channels) == ("plain", 4)
+    assert reasons["network"] == "rule: the only one that has what the user has set"
+
+
+def test_settings_are_judged_beside_what_is_known_of_the_data() -> None:
+    assert planned("mean", {"mean": [0.4, 0.5, 0.6]}, channels=3) == (0.4, 0.5, 0.6)
+    with pytest.raises(PlanError, match="one for each of the 1 channels"):
+        build_plan(fingerprint(), {"mean": [0.4, 0.5, 0.6]})
+
+
 def test_many_images_bear_a_deeper_plain_network(tmp_path: Path) -> None:
     small = {"median_height": 28, "median_width": 28}
     assert planned("blocks", n_train=1999, **small) == ()
@@ -257,7 +274,10 @@ def test_a_whole_plan_file_repeats_the_plan_on_other_data(tmp_path: Path) -> Non
         ({"fractions": [0.5, 0.1, 0.1]}, "fractions must add up to 1, got 0.5"),
         ({"fractions": [0.5, 0.5]}, "fractions"),
         ({"mean": [0.1, 0.2], "channels": 3}, "mean must hold one value or one for each of the 3"),
-        ({"blocks": [{"channels": 4}]}, "blocks belong to the network plain only.*blocks=\\[]"),
+        (
+            {"network": "vgg11", "blocks": [{"channels": 4}]},
+            "blocks belong to the network plain only.*blocks=\\[]",
+        ),
         ({"network": "plain", "blocks": [{"chanels": 4}]}, 'Did you mean "channels"'),
         ({"optimiser": "sgd", "momentum": 0.0}, "nesterov needs a momentum"),
     ],
@@ -402,6 +422,8 @@ def test_pretrained_weights_are_preferred_where_they_lie_here() -> None:
     assert planned("weights", {"network": "resnet34"}, **here) is None
     assert planned("weights", {"weights": None}, **here) is None
     assert planned("weights", median_height=28, median_width=28, **here) is None
+    _, reasons = build_plan(fingerprint(**here), {"network": "plain"})
+    assert "network=resnet18 has some" in reasons["weights"]
 
 
 def test_augmentation_is_as_strong_as_images_are_seen_often() -> None:

@@ -52,6 +52,7 @@ Rows = npt.NDArray[np.int64]
 
 BY_SPEED = {"members", "candidates", "augmentation_strength"}  # what hangs on the machine's speed
 SEEDS = "Set ensemble_of=seeds."
+SAME = "Give the same options as at the start, or choose another --out."
 RACED = ("budget_seconds", "candidates")  # of the plan's lines, those that a race rewrites
 
 
@@ -258,19 +259,14 @@ def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress)
         asked = load_race(run.race_path)["asked"]
         unset = {key: Plan.model_fields[key].default for key in RACED}
         before = apply_settings(plan, {**unset, **{k: asked[k] for k in RACED if k in asked}})
-    if apply_settings(before, settings) != before:
+    if not _changes_nothing(before, settings):
         raise UsageError(
-            "A resumed run keeps its plan, and the options given would change it",
-            remedy="Give the same options as at the start, or choose another --out.",
+            "A resumed run keeps its plan, and the options given would change it", remedy=SAME
         )
-    stratify_by = tuple(run.facts.get("stratify_by", ()))
-    if wish.stratify_by not in ((), stratify_by):
-        raise UsageError(
-            "A resumed run keeps its split",
-            f"--stratify-by {' '.join(wish.stratify_by)} instead of "
-            + (" ".join(stratify_by) or "none"),
-            "Give the same options as at the start, or choose another --out.",
-        )
+    asked, stratify_by = tuple(wish.stratify_by), tuple(run.facts.get("stratify_by", ()))
+    if asked not in ((), stratify_by):
+        found = f"{' '.join(asked)} instead of {' '.join(stratify_by) or 'none'}"
+        raise UsageError("A resumed run keeps its split", f"--stratify-by {found}", SAME)
     table = run.load_index()
     if sorted(table["image_id"]) != sorted(dataset.table["image_id"]):
         raise UsageError(
@@ -287,6 +283,13 @@ def prepare_again(run: Run, dataset: Dataset, wish: Request, progress: Progress)
         return prepared  # nothing is dealt any more
     copies = find_copies(prepared.cache, progress.counter("Comparing pictures"))
     return replace(prepared, linked=copies.groups(len(table)), stratify_by=stratify_by)
+
+
+def _changes_nothing(plan: Plan, settings: Mapping[str, Any]) -> bool:
+    try:
+        return apply_settings(plan, settings) == plan
+    except PlanError:  # what does not go with the plan would change it
+        return False
 
 
 def given_settings(wish: Request) -> dict[str, Any]:

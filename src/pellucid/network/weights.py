@@ -131,7 +131,8 @@ def _fill(backbone: nn.Module, state: dict[str, Tensor], source: str) -> LoadedW
         misses = "; ".join(_mismatch(key, own, state) for key in fresh[:3])
         raise BundleError(
             f"{source} fits {len(wanted) - len(fresh)} of the backbone's {len(wanted)} tensors",
-            remedy=f"Is it of the same network? First mismatches: {misses}.",
+            remedy="Is it of the same network (of plain: with the same blocks)? First mismatches: "
+            f"{misses}.",
         )
     broken = [k for k, v in found.items() if v.is_floating_point() and not v.isfinite().all()]
     if broken:

@@ -38,28 +38,40 @@ def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fin
     Raises `DataError` when no picture of the sample can be read.
     """
     table = dataset.table
-    given = int((table["split"] == "train").sum()) if "split" in table else 0
     counts = {
         target.name: {name: int((codes == code).sum()) for code, name in enumerate(target.classes)}
         for target, codes in zip(dataset.task.targets, dataset.codes().T, strict=True)
     }
     each = table["patient_id"].value_counts()
-    split = table["split"] if "split" in table else pd.Series("unknown", index=table.index)
+    split = table["split"] if "split" in table else pd.Series(None, index=table.index, dtype=object)
     outside = replace(dataset, table=table[~split.isin(["test", "external_test"])])
+    looked_at = outside if len(outside.table) else dataset
     left = 1.0 if (split == "test").any() else LEFT  # of the patients, when the test is dealt
     return Fingerprint(
         name=dataset.name,
         n_images=len(table),
-        n_train=given or max(1, round(0.7 * len(table))),
+        n_train=_n_train(split),
         n_patients=len(each),
         patients_known=dataset.patients_known,
         images_a_patient=(float(each.median()), int(each.max())),
         class_counts=counts,
         fewest_patients=round(left * fewest_patients(outside)),
         validation_given=bool((split == "validation").any()),
-        pictures=_look_at(table),
+        pictures=_look_at(looked_at.table),
         machine=machine or measure_machine(),
     )
+
+
+def _n_train(split: pd.Series[str]) -> int:
+    """How many images train will have when what is missing has been set apart from it."""
+    train, free = int((split == "train").sum()), int(split.isna().sum())
+    share = FRACTIONS[0]
+    if free:
+        return max(1, round(share * free) + train)
+    given = set(split)
+    named = zip(("validation", "test"), FRACTIONS[1:], strict=True)
+    missing = sum(fraction for name, fraction in named if name not in given)
+    return max(1, round(train * share / (share + missing)))
 
 
 def _look_at(table: pd.DataFrame) -> Pictures:

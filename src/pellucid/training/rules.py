@@ -41,7 +41,9 @@ Rule = Callable[[Fingerprint, Chosen], tuple[Any, str]]
 
 def apply_rules(fingerprint: Fingerprint, settings: Chosen) -> tuple[Plan, dict[str, str]]:
     """The plan for a dataset, and for each hyperparameter why: fixed, by a rule, or the user's."""
-    given = Plan(**settings).model_dump()
+    asked = {"channels": fingerprint.pictures.channels, "network": _asked(settings)}
+    known = {key: value for key, value in asked.items() if value is not None}
+    given = Plan(**{**known, **settings}).model_dump()
     chosen = {key: value for key, value in given.items() if key in settings or key not in RULES}
     reasons = {key: f"fixed: {field.description}" for key, field in Plan.model_fields.items()}
     reasons |= dict.fromkeys(settings, "yours: set by the user")
@@ -67,18 +69,25 @@ def _image_size(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
 
 def _learns_small(fingerprint: Fingerprint, chosen: Chosen) -> bool:
     """Whether time is counted, and neither weights nor a network ask for larger images."""
-    if chosen["budget_seconds"] is None:
+    if chosen["budget_seconds"] is None or _has_weights(fingerprint, chosen):
         return False
-    if "network" in chosen:
-        return bool(chosen["network"] == SMALL_NETWORK)
-    return not _has_weights(fingerprint, chosen)
+    return _asked(chosen) in (None, SMALL_NETWORK)
+
+
+def _asked(chosen: Chosen) -> str | None:
+    """The network that the user names, or the only one that has what the user sets."""
+    if chosen.get("blocks"):
+        return SMALL_NETWORK
+    implied = LARGE_NETWORK if chosen.get("small_stem") else None
+    network: str | None = chosen.get("network", implied)
+    return network
 
 
 def _has_weights(fingerprint: Fingerprint, chosen: Chosen) -> bool:
-    """Whether the large network would be pretrained, as the user says or by what lies here."""
+    """Whether the network would be pretrained, as the user says or by what lies here."""
     if "weights" in chosen:
         return chosen["weights"] is not None
-    return LARGE_NETWORK in fingerprint.machine.pretrained
+    return (_asked(chosen) or LARGE_NETWORK) in fingerprint.machine.pretrained
 
 
 def _channels(fingerprint: Fingerprint, _: Chosen) -> tuple[int, str]:
@@ -93,7 +102,7 @@ def _weights(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str | None, str]
     if name in known:
         return "imagenet", f"ImageNet weights of {name} lie on this machine"
     if name == SMALL_NETWORK:
-        return None, f"{name} has none; {LARGE_NETWORK} has: --weights imagenet fetches them"
+        return None, f"nobody has published any of {name}; network={LARGE_NETWORK} has some"
     return None, f"none of {name} lie here: --weights imagenet fetches them, --weights FILE reads"
 
 
@@ -104,7 +113,9 @@ def _first_layer_rate(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
 
 
 def _network(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
-    size = chosen["image_size"]
+    size, asked = chosen["image_size"], _asked(chosen)
+    if asked:
+        return asked, "the only one that has what the user has set"
     too_small = "weights" not in chosen and size <= TINY  # for those that lie here
     scratch = too_small or not _has_weights(fingerprint, chosen)
     if size <= SMALL and scratch and not _is_on_gpu(fingerprint, chosen):
