@@ -197,8 +197,8 @@ def test_all_means_every_method() -> None:
     assert len(Wish(methods=("all",)).check(tiny_bundle()).methods) == 4
 
 
-def _run(folder: Path) -> Path:
-    """A run folder with a bundle, an index and images of the split "test"."""
+def _run(folder: Path, split: str = "test") -> Path:
+    """A run folder with a bundle, an index and images of one split."""
     tiny_model(folder / "bundle", BINARY)
     names = [f"{label}/p{number}.png" for label in ("well", "ill") for number in range(5)]
     for number, name in enumerate(names):
@@ -209,7 +209,7 @@ def _run(folder: Path) -> Path:
             "image_path": [str(folder / "images" / name) for name in names],
             "frame": 0,
             "patient_id": [f"secret-{number}" for number in range(10)],
-            "split": "test",
+            "split": split,
             "label": [name.split("/")[0] for name in names],
         }
     )
@@ -247,6 +247,26 @@ def test_a_split_gets_a_gallery_its_maps_and_tests(tmp_path: Path) -> None:
     assert "secret" not in page
     with pytest.raises(UsageError, match="exists"):
         explain(run, split="test", out=tmp_path / "out", progress=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("split", "kind", "told"),
+    [
+        ("train", "seeds", "It has learned from these images"),
+        ("validation", "seeds", None),
+        ("train", "folds", "All of its networks but one have learned"),
+        ("validation", "folds", "All of its networks but one have learned"),
+        ("test", "folds", None),
+    ],
+)
+def test_a_gallery_says_when_the_model_knows_its_images(
+    tmp_path: Path, split: str, kind: str, told: str | None
+) -> None:
+    run = _run(tmp_path / "run", split)
+    (run / "run.json").write_text(json.dumps({"training": {"ensemble_of": kind}}))
+    explain(run, split=split, limit=2, out=tmp_path / "out", progress=QUIET)
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert told in page if told else "learned from" not in page
 
 
 def test_the_key_of_a_gallery_says_what_its_pictures_show() -> None:

@@ -153,6 +153,11 @@ class Run:
             remedy = "Start a new run."
             raise UsageError(f"{self.facts_path} is damaged", remedy=remedy) from error
 
+    @property
+    def is_of_folds(self) -> bool:
+        """Whether its networks share out train and validation, and learn from all but a fold."""
+        return bool(self.facts.get("training", {}).get("ensemble_of") == "folds")
+
     def add_facts(self, **facts: Any) -> None:
         """Add to `run.json`."""
         write_json(self.facts_path, {**self.facts, **facts})

@@ -264,6 +264,10 @@ def _page(
     words = [f"Every map stands in {MAPS}, as the network's input sees it."]
     if len(tiles) < n:
         words.append(f"The first {len(tiles)} are shown here.")
+    if split in ("train", "validation") and Run(model).is_of_folds:
+        words.append("All of its networks but one have learned from each of these images.")
+    elif split == "train":
+        words.append("It has learned from these images, and is surer of them than of others.")
     return GalleryPage(
         title=f"What {model_name(model)} looks at",
         subtitle="Explanations of a split by Pellucid",

@@ -54,8 +54,7 @@ def image_of(place: Path, number: int) -> bytes:
     Of an ensemble of folds those are the images of train too, predicted out of fold; never of test.
     """
     index = _index(place, _version(place))
-    learned = Run(place).facts.get("training", {}).get("ensemble_of") == "folds"
-    shown = (SPLIT, "train") if learned else (SPLIT,)
+    shown = (SPLIT, "train") if Run(place).is_of_folds else (SPLIT,)
     if not 0 <= number < len(index) or index["split"].iloc[number] not in shown:
         raise UsageError("No mistake of the run is of an image of this number", str(number))
     row = index.iloc[number]
