@@ -12,7 +12,8 @@ baselines finish their first epoch even when it takes longer, and begin none tha
 epochs there will be, and so how their rates fall, is reckoned anew after each. A folder is
 dealt by patient, copies of a picture together, anew for every seed and alike for all contestants.
 
-Pellucid: no option but the budget. Of a folder it is told which images are the test and deals the
+Pellucid: no option but the budget, so in bfloat16 where the processor multiplies it; the others in
+float32, as they are published. Of a folder it is told which images are the test and deals the
 others itself, as it does for anybody without a split; an archive's val stays val.
 MedMNIST's recipe: its ResNet-18 for 28 px, batches of 128, Adam at 0.001, ten times less after a
 half and three quarters of 100 epochs, or of as many as the time allows; no augmentation.

@@ -8,7 +8,7 @@ module reads no file and knows no pixels.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -99,6 +99,19 @@ def split_by_patient(
     return pd.Series(names[part], index=dataset.table.index, dtype=str, name="split")
 
 
+def shares_of_train(given: Collection[str], fractions: Sequence[float] = FRACTIONS) -> list[float]:
+    """Into which shares a given train is dealt: itself, and the splits that are not given.
+
+    >>> shares_of_train({"train", "validation"}, (0.375, 0.5, 0.125))
+    [0.75, 0.0, 0.25]
+    """
+    shares = [
+        share if name == "train" or name not in given else 0.0
+        for name, share in zip(SPLITS, fractions, strict=False)
+    ]
+    return [share / sum(shares) for share in shares]
+
+
 def split_digest(table: pd.DataFrame) -> str:
     """SHA-256 of who stands where, in hexadecimal; the order of the rows does not matter."""
     columns = table[["patient_id", "image_id", "split"]].astype(str)
@@ -156,16 +169,11 @@ def _deal_into(dataset: Dataset, rows: pd.Series[bool], options: _Options) -> Da
 def _fill_missing(dataset: Dataset, options: _Options) -> tuple[Dataset, list[str]]:
     """Set a missing validation or test apart from the given train."""
     _check_fractions(options.fractions)
-    given = set(dataset.table["split"])
-    shares = [
-        share if name == "train" or name not in given else 0.0
-        for name, share in zip(SPLITS, options.fractions, strict=False)
-    ]
+    shares = shares_of_train(set(dataset.table["split"]), options.fractions)
     missing = [name for name, share in zip(SPLITS, shares, strict=False) if share][1:]
     if not missing:
         return dataset, []
-    total = sum(shares)
-    options = options._replace(fractions=[share / total for share in shares])
+    options = options._replace(fractions=shares)
     done = _deal_into(dataset, dataset.table["split"] == "train", options)
     names = " and ".join(missing)
     note = f"No {names} was given: set apart from train by patient with seed {options.seed}."

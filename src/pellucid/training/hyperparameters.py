@@ -153,11 +153,8 @@ class Plan(BaseModel):
                 raise PlanError(rule, str(list(values)))
         parse_window(self.window)
         if self.blocks and self.network != "plain":
-            rule, remedy = (
-                "blocks belong to the network plain only",
-                "Set network=plain, or blocks=[].",
-            )
-            raise PlanError(rule, f"network={self.network}", remedy)
+            found, remedy = f"network={self.network}", "Set network=plain, or blocks=[]."
+            raise PlanError("blocks belong to the network plain only", found, remedy)
         if self.ensemble_of == "folds" and self.distil:
             rule = "An ensemble of folds leaves no image to choose a distilled network's epoch by"
             raise PlanError(rule, "distil=true", "Set ensemble_of=seeds.")

@@ -18,7 +18,7 @@ import pandas as pd
 from pellucid.data.folds import fewest_patients
 from pellucid.data.index import Dataset
 from pellucid.data.mapped_rows import memory_bytes
-from pellucid.data.split import FRACTIONS
+from pellucid.data.split import FRACTIONS, shares_of_train
 from pellucid.errors import DataError, ReadError
 from pellucid.images.image import Image
 from pellucid.images.reading import read_image
@@ -65,13 +65,9 @@ def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fin
 def _n_train(split: pd.Series[str]) -> int:
     """How many images train will have when what is missing has been set apart from it."""
     train, free = int((split == "train").sum()), int(split.isna().sum())
-    share = FRACTIONS[0]
     if free:
-        return max(1, round(share * free) + train)
-    given = set(split)
-    named = zip(("validation", "test"), FRACTIONS[1:], strict=True)
-    missing = sum(fraction for name, fraction in named if name not in given)
-    return max(1, round(train * share / (share + missing)))
+        return max(1, round(FRACTIONS[0] * free) + train)
+    return max(1, round(shares_of_train(set(split))[0] * train))
 
 
 def _look_at(table: pd.DataFrame) -> Pictures:

@@ -41,8 +41,9 @@ Rule = Callable[[Fingerprint, Chosen], tuple[Any, str]]
 
 def apply_rules(fingerprint: Fingerprint, settings: Chosen) -> tuple[Plan, dict[str, str]]:
     """The plan for a dataset, and for each hyperparameter why: fixed, by a rule, or the user's."""
-    asked = {"channels": fingerprint.pictures.channels, "network": _asked(settings)}
-    known = {key: value for key, value in asked.items() if value is not None}
+    known: dict[str, Any] = {"channels": fingerprint.pictures.channels}
+    if network := _asked(settings):
+        known["network"] = network
     given = Plan(**{**known, **settings}).model_dump()
     chosen = {key: value for key, value in given.items() if key in settings or key not in RULES}
     reasons = {key: f"fixed: {field.description}" for key, field in Plan.model_fields.items()}
