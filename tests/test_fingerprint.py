@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from pellucid.data.external import with_external
 from pellucid.data.index import read_dataset
 from pellucid.errors import DataError, PlanError
 from pellucid.progress import Progress
+from pellucid.task import Target, Task
+from pellucid.training import measuring
 from pellucid.training.fingerprint import Fingerprint, Machine
 from pellucid.training.measuring import measure_fingerprint, measure_machine
 from pellucid.training.plan import Plan, load_plan
@@ -88,6 +91,14 @@ def test_train_is_counted_as_it_will_be_split(tmp_path: Path) -> None:
     both = with_external(read_dataset(tmp_path / "own.csv"), read_dataset(tmp_path / "other.csv"))
     found = measure_fingerprint(both, HERE)
     assert (found.n_images, found.n_train, found.pictures.side) == (40, 14, 9)
+
+
+def test_a_stall_of_the_machine_is_not_its_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = [0.0, 0.1, 0.1, 0.8, 0.8, 0.9, 0.9, 1.0]  # before and after each of four steps
+    monkeypatch.setattr(measuring, "time", SimpleNamespace(monotonic=iter(ticks).__next__))
+    plan = Plan(network="plain", image_size=8, batch_size=4)
+    task = Task(targets=(Target(name="label", classes=("well", "ill")),))
+    assert measuring.measure_speed(plan, task) == 40.0
 
 
 def test_one_coloured_picture_makes_a_coloured_dataset_and_jpegs_noise_does_not(

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,8 @@ def measure_machine() -> Machine:
 def measure_speed(plan: Plan, task: Task) -> float:
     """Images a second that the plan's network trains on here, by some steps on noise.
 
-    Takes about a second; the first steps, in which libraries set up, are not counted.
+    Takes about a second, and is that of the median step: the first ones, in which libraries set up,
+    and those in which the machine was busy with something else do not count.
     """
     import torch
 
@@ -166,11 +168,12 @@ def measure_speed(plan: Plan, task: Task) -> float:
     with as_matrix_products(classifier):
         for _ in range(WARM_UP):
             step()
-        began, steps = time.monotonic(), 0
-        while steps < 2 or time.monotonic() - began < SPEED_SECONDS:
+        took: list[float] = []
+        while len(took) < 2 or sum(took) < SPEED_SECONDS:
+            began = time.monotonic()
             step()
-            steps += 1
-    return float(f"{steps * plan.batch_size / (time.monotonic() - began):.3g}")
+            took.append(time.monotonic() - began)
+    return float(f"{plan.batch_size / median(took):.3g}")
 
 
 def _cores() -> int:
