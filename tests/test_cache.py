@@ -232,6 +232,7 @@ def test_a_half_written_line_or_a_lost_file_is_made_again(
 
 SCRIPT = """
 import sys, time
+from pathlib import Path
 from types import SimpleNamespace
 import pandas as pd
 from pellucid.data import cache
@@ -245,16 +246,13 @@ cache.read_image = slow
 table = pd.read_csv(sys.argv[1], dtype={"image_path": str})
 print("ready", flush=True)
 made = cache.build_cache(SimpleNamespace(table=table), Preprocessing(image_size=8, channels=1),
-                         folder=sys.argv[2], workers=2)
+                         folder=Path(sys.argv[2]), workers=2)
 print(int(made.pixels.astype(int).sum()))
 """
 
 
 def start(tmp_path: Path) -> subprocess.Popen[str]:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT.replace("folder=sys.argv[2]", "folder=Path(sys.argv[2])"))
-    script.write_text("from pathlib import Path\n" + script.read_text())
-    command = [sys.executable, str(script), str(tmp_path / "table.csv"), str(tmp_path / "c")]
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "table.csv"), str(tmp_path / "c")]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
