@@ -217,6 +217,28 @@ def test_perfect_predictions() -> None:
     assert figures[ALL]["kappa"]["value"] == 1.0
 
 
+def test_a_loss_that_one_patient_makes_has_no_interval() -> None:
+    # Of 270 images a network had one wrong; its Brier score, 0.006, had been given as 0 to 1,883.
+    table = make_table(270, seed=8)
+    table["patient_id"] = table["image_id"]
+    right = table["y_true"] == "yes"
+    table["probability_yes"] = np.where(right, 0.999, 0.001)
+    for n_wrong, is_given in ((0, False), (1, False), (2, True)):
+        wrong = table.index[:n_wrong]
+        table.loc[wrong, "probability_yes"] = np.where(right[wrong], 0.1, 0.9)
+        table["probability_no"] = 1 - table["probability_yes"]
+        figures = figures_of(judged_table(table))[ALL]
+        for name in ("brier", "log_loss"):
+            figure = figures[name]
+            assert (figure["low"] is not None) == is_given, (n_wrong, figure)
+            if is_given:
+                assert 0 < figure["low"] < figure["value"] < figure["high"] < 1
+            elif n_wrong:
+                assert figure["method"] == (
+                    "no interval: one patient, or very few, make more than half of it"
+                )
+
+
 def test_constant_predictions() -> None:
     table = make_table(60, seed=9).assign(probability_yes=0.2, probability_no=0.8)
     figures = figures_of(judged_table(table))

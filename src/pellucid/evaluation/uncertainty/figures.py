@@ -106,6 +106,8 @@ class Evidence:
             return self._area(owner, value)
         if method.kind == "bootstrap":
             return self._bootstrap(owner, name)
+        if method.kind == "loss" and self._left_out[owner, name].min() < value / 2:
+            raise NoInterval("one patient, or very few, make more than half of it")
         return self._jackknife(owner, name, value, method.scale, patients - 1)
 
     def _share(self, owner: str, name: str, method: Method) -> Bounds:
