@@ -18,6 +18,7 @@ from pellucid import pipeline
 from pellucid.data.external import with_external
 from pellucid.data.index import read_dataset
 from pellucid.errors import DataError, PlanError
+from pellucid.preparation import Request, choose_plan
 from pellucid.progress import Progress
 from pellucid.task import Target, Task
 from pellucid.training import measuring
@@ -86,6 +87,10 @@ def test_train_is_counted_as_it_will_be_split(tmp_path: Path) -> None:
     assert measured(*["train"] * 34, *["val"] * 6).n_train == 28
     found = measured(*["train"] * 14, *["val"] * 3, *["test"] * 3)
     assert (found.n_train, found.pictures.n_looked_at, found.pictures.side) == (14, 17, 9)
+    asked = Request(settings={"fractions": [0.2, 0.3, 0.5]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    found, _, _ = choose_plan(read_dataset(tmp_path / "a.csv"), asked)
+    assert (found.n_train, found.fewest_patients) == (8, 10)
     table[:20].to_csv(tmp_path / "own.csv", index=False)
     table[20:].to_csv(tmp_path / "other.csv", index=False)
     both = with_external(read_dataset(tmp_path / "own.csv"), read_dataset(tmp_path / "other.csv"))

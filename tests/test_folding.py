@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import signal
 
@@ -154,13 +155,17 @@ def test_interrupted_it_goes_on_with_the_same_folds(tmp_path, dataset, trained, 
 
 def test_the_written_plan_repeats_bit_for_bit(tmp_path, dataset, trained):
     whole, _ = trained
+    told = io.StringIO()
     run = pipeline.train(
         dataset,
         tmp_path / "run",
         plan=whole.plan_path,
-        progress=Progress(quiet=True),
+        progress=Progress(stream=told),
         **NETWORK_ALONE,
     )
+    n = len(pd.read_csv(run.predictions_path("validation")))
+    counted = [line for line in told.getvalue().splitlines() if "Predicting validation" in line]
+    assert [f"{n} of {n} images" in line for line in counted] == [True]  # once, for all folds
     for split in ("validation", "test"):
         mine, other = run.predictions_path(split), whole.predictions_path(split)
         assert mine.read_bytes() == other.read_bytes()

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pellucid.bundle import Bundle, save_bundle
 from pellucid.bundle.card import INTENDED_USE, NOT_STATED, judgement, limits
@@ -106,10 +107,13 @@ def _ask_unseen(
     """What each network says of the images of its part that it has not learned from."""
     own = parts[: len(networks)]  # of an ensemble of seeds all parts are alike
     rows = np.concatenate([part.unseen for part in own])
-    said = [
-        in_blocks(predict_logits, prepared, network, part.unseen, count)
-        for network, part in zip(networks, own, strict=True)
-    ]
+    said: list[npt.NDArray[np.float32]] = []
+
+    def counted(done: int, _: int) -> None:
+        count(sum(map(len, said)) + done, len(rows))
+
+    for network, part in zip(networks, own, strict=True):
+        said.append(in_blocks(predict_logits, prepared, network, part.unseen, counted))
     order = np.argsort(rows, kind="stable")
     return Unseen(rows[order], np.concatenate(said)[order])
 

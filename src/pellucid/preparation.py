@@ -202,7 +202,8 @@ def deal_folds(prepared: Prepared) -> Rows:
 
 def choose_plan(dataset: Dataset, wish: Request) -> tuple[Fingerprint, Plan, dict[str, str]]:
     """What is known of dataset and machine, the plan that follows, and each line's reason."""
-    fingerprint = measure_fingerprint(dataset)
+    asked = {key: value for key, value in given_settings(wish).items() if key == "fractions"}
+    fingerprint = measure_fingerprint(dataset, fractions=Plan(**asked).fractions)
     plan, reasons = make_plan(fingerprint, path=wish.plan, settings=_settings(wish))
     if plan.budget_seconds is not None and not given_settings(wish).keys() >= BY_SPEED:
         fingerprint = fingerprint.with_speed(measure_speed(plan, dataset.task))

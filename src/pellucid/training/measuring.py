@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -28,15 +28,19 @@ from pellucid.training.fingerprint import Fingerprint, Machine, Pictures
 from pellucid.training.hyperparameters import Plan
 
 SAMPLE = 48
-LEFT = FRACTIONS[0] + FRACTIONS[1]
 WARM_UP, SPEED_SECONDS = 2, 1.0
 GREY_TOLERANCE = 8 / 255  # JPEG turns a grey picture's channels apart by a few levels
 
 
-def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fingerprint:
+def measure_fingerprint(
+    dataset: Dataset,
+    machine: Machine | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+) -> Fingerprint:
     """What is known of the dataset, and of the machine unless it is given.
 
-    Raises `DataError` when no picture of the sample can be read.
+    `fractions` are the shares that a dataset without a split will be dealt into. Raises
+    `DataError` when no picture of the sample can be read.
     """
     table = dataset.table
     counts = {
@@ -47,11 +51,12 @@ def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fin
     split = table["split"] if "split" in table else pd.Series(None, index=table.index, dtype=object)
     outside = replace(dataset, table=table[~split.isin(["test", "external_test"])])
     looked_at = outside if len(outside.table) else dataset
-    left = 1.0 if (split == "test").any() else LEFT  # of the patients, when the test is dealt
+    dealt = not (split == "test").any()
+    left = fractions[0] + fractions[1] if dealt else 1.0  # of the patients
     return Fingerprint(
         name=dataset.name,
         n_images=len(table),
-        n_train=_n_train(split),
+        n_train=_n_train(split, fractions),
         n_patients=len(each),
         patients_known=dataset.patients_known,
         images_a_patient=(float(each.median()), int(each.max())),
@@ -63,12 +68,12 @@ def measure_fingerprint(dataset: Dataset, machine: Machine | None = None) -> Fin
     )
 
 
-def _n_train(split: pd.Series[str]) -> int:
+def _n_train(split: pd.Series[str], fractions: Sequence[float]) -> int:
     """How many images train will have when what is missing has been set apart from it."""
     train, free = int((split == "train").sum()), int(split.isna().sum())
     if free:
-        return max(1, round(FRACTIONS[0] * free) + train)
-    return max(1, round(shares_of_train(set(split))[0] * train))
+        return max(1, round(fractions[0] * free) + train)
+    return max(1, round(shares_of_train(set(split), fractions)[0] * train))
 
 
 def _look_at(table: pd.DataFrame) -> Pictures:
