@@ -30,7 +30,14 @@ import numpy.typing as npt
 from contest import Case, Worker, answer_cases, parse_options
 from machine import publish
 
-TOLD = ("network", "image_size", "members", "batch_size", "augmentation_strength")
+TOLD = (
+    "network",
+    "image_size",
+    "members",
+    "ensemble_of",
+    "batch_size",
+    "augmentation_strength",
+)
 METRICS = ("auroc", "log_loss")
 
 
@@ -82,26 +89,40 @@ def trained(case: Case, out: Path) -> Any:
     from pellucid.calibrating import calibrate
     from pellucid.data.split import assign_splits
     from pellucid.fitting import as_bundle, fit
-    from pellucid.preparation import Request, build_member, choose_plan, decode
+    from pellucid.preparation import (
+        Request,
+        build_member,
+        choose_plan,
+        decode,
+        given_settings,
+        rows_outside_test,
+    )
     from pellucid.progress import Progress
     from pellucid.racing import race
     from pellucid.run import Run
     from pellucid.run_predictions import predict_splits
-    from pellucid.training.plan import parse_overrides, save_plan
+    from pellucid.training.plan import make_plan, parse_overrides, save_plan
 
     settings = parse_overrides(case["variant"].split())
     wish = Request(settings=settings, budget=case["budget"], seed=case["seed"])
     run, quiet, dataset = Run(out), Progress(quiet=True), read(case)
     split = np.where(np.array(case["dealt"]) == case["fold"], "test", None)
     dataset = replace(dataset, table=dataset.table.assign(split=split))
-    dataset, _ = assign_splits(dataset, seed=case["seed"])
-    fingerprint, plan, reasons = choose_plan(dataset, wish)
+    fingerprint, plan, _ = choose_plan(dataset, wish)
+    prepared = decode(dataset, (plan, build_member(plan, dataset.task)), wish, quiet)
+    copies = find_copies(prepared.cache)
+    linked = copies.groups(len(dataset.table))
+    dataset, _ = assign_splits(dataset, seed=case["seed"], linked=linked)
+    prepared = replace(prepared, dataset=dataset, linked=linked)
+    fingerprint = fingerprint.with_split(
+        duplicates=copies.n_copies(len(dataset.table)),
+        fewest_patients=prepared.fewest_patients(rows_outside_test(prepared)),
+    )
+    plan, reasons = make_plan(fingerprint, settings=given_settings(wish))
+    prepared = replace(prepared, plan=plan)
     fingerprint.save(run.fingerprint_path)
     save_plan(plan, run.plan_path, reasons)
     run.save_index(dataset.table)
-    prepared = decode(dataset, (plan, build_member(plan, dataset.task)), wish, quiet)
-    copies = find_copies(prepared.cache).groups(len(dataset.table))
-    prepared = replace(prepared, linked=copies)
     prepared = race(run, prepared, wish, quiet)
     classifier, unseen = fit(run, prepared, wish, quiet)
     unseen = calibrate(run, prepared, classifier, unseen, quiet)
