@@ -373,16 +373,18 @@ def affordable(images_per_second: float, budget: float, n_train: int = 700) -> t
     return plan.candidates, plan.members
 
 
-def test_more_time_becomes_more_networks_and_then_a_race() -> None:
+def test_more_time_becomes_more_networks_and_of_many_images_a_race() -> None:
     # 22 steps of 32 images an epoch: a training of enough steps takes 600 steps, 19,200 images
     assert affordable(100, 60) == (1, 1)
     assert affordable(100, 192 * 3.5) == (1, 3)
     assert affordable(100, 192 * 8) == (1, 5)
-    assert affordable(100, 192 * 39) == (1, 5)
-    assert affordable(100, 192 * 41) == (4, 5)
-    assert affordable(100, 192 * 81) == (6, 5)
-    assert affordable(1000, 192 * 30) == (6, 5)
+    assert affordable(100, 192 * 1000) == (1, 5)
     assert affordable(1000, 19.2 * 3.5) == (1, 3)
+    # 75 steps of 32 of 2,400 images: 8 epochs, as many images
+    assert affordable(100, 192 * 39, n_train=2400) == (1, 5)
+    assert affordable(100, 192 * 41, n_train=2400) == (4, 5)
+    assert affordable(100, 192 * 81, n_train=2400) == (6, 5)
+    assert affordable(1000, 192 * 30, n_train=2400) == (6, 5)
     # 8 epochs of 70,000 images are more than 600 steps
     assert affordable(1000, 8 * 70 * 3.5, n_train=70_000) == (1, 3)
 

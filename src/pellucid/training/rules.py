@@ -160,6 +160,8 @@ def _candidates(fingerprint: Fingerprint, chosen: Chosen) -> tuple[int, str]:
     trainings = _affordable(fingerprint, chosen)
     if trainings is None:
         return 1, "without a budget the rules choose"
+    if fingerprint.n_train < LARGE_DATASET:
+        return 1, f"folds of {fingerprint.n_train:,} training images tell plans apart by chance"
     for least, candidates in RACES:
         if trainings >= least:
             return candidates, f"the budget allows {_count(trainings)} trainings of enough steps"
