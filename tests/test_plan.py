@@ -415,10 +415,10 @@ def test_pretrained_weights_are_preferred_where_they_lie_here() -> None:
     here = {"machine": {"pretrained": ("resnet18",)}}
     plan, reasons = build_plan(fingerprint(**here))
     assert (plan.network, plan.weights, plan.small_stem) == ("resnet18", "imagenet", False)
-    assert plan.first_layer_rate == 0.1
+    assert plan.first_layer_rate == 1.0
     assert "lie on this machine" in reasons["weights"]
     plan, reasons = build_plan(fingerprint())
-    assert (plan.weights, plan.first_layer_rate) == (None, 1.0)
+    assert plan.weights is None
     assert "--weights" in reasons["weights"]
     assert planned("weights", {"network": "plain"}, **here) is None
     assert planned("weights", {"network": "resnet34"}, **here) is None

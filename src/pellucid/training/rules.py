@@ -107,12 +107,6 @@ def _weights(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str | None, str]
     return None, f"none of {name} lie here: --weights imagenet fetches them, --weights FILE reads"
 
 
-def _first_layer_rate(_: Fingerprint, chosen: Chosen) -> tuple[float, str]:
-    if chosen["weights"]:
-        return 0.1, "early layers of a pretrained network serve any image"
-    return 1.0, "all layers have all to learn"
-
-
 def _network(fingerprint: Fingerprint, chosen: Chosen) -> tuple[str, str]:
     size, asked = chosen["image_size"], _asked(chosen)
     if asked:
@@ -268,7 +262,6 @@ RULES: dict[str, Rule] = {
     "members": _members,
     "ensemble_of": _ensemble_of,
     "learning_rate": _learning_rate,
-    "first_layer_rate": _first_layer_rate,
     "weight_decay": _weight_decay,
     "epochs": _epochs,
     "augmentation_strength": _augmentation_strength,
